@@ -1,0 +1,340 @@
+//! Bodies of the messages that are work.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::cycle::Origin;
+use crate::id::{CycleId, JobId};
+use crate::name::{MachineName, NameError, RackName};
+
+/// A kind of work. Its word is also the name of the consumer that hands it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskKind {
+    /// Start a cycle.
+    Tick,
+    /// Turn one decision into one job.
+    Submit,
+    /// Look at one job.
+    Watch,
+}
+
+impl TaskKind {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tick => "tick",
+            Self::Submit => "submit",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// Work that comes in a message.
+pub trait Task: Sized + Send + Sync + 'static {
+    /// Which kind.
+    const KIND: TaskKind;
+
+    /// Reads a message's body.
+    fn parse(body: &[u8]) -> Result<Self, BadTask>;
+}
+
+/// A body that is no task. Such a message is a dead letter with this text as its reason.
+#[derive(Debug, thiserror::Error)]
+pub enum BadTask {
+    /// Neither a rack name nor a JSON object.
+    #[error("the body is neither a rack name nor a JSON object: {0}")]
+    Tick(#[source] NameError),
+    /// The body is not text.
+    #[error("the body is not UTF-8 text")]
+    NotText,
+    /// JSON, but not of this task.
+    #[error("the body is not a {kind} task: {source}")]
+    Json {
+        /// Which task was expected.
+        kind: &'static str,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// Written by a later racktick.
+    #[error(
+        "the body has version {found}, and this racktick knows {known}: upgrade the workers, then replay it"
+    )]
+    Version {
+        /// The version in the body.
+        found: u8,
+        /// The version known here.
+        known: u8,
+    },
+}
+
+/// The largest body of a tick that is looked at, in bytes: far above what any rack name and reason need.
+const LARGEST_TICK: usize = 64 * 1024;
+
+/// `rack.tick`: start a cycle for a rack. The plain rack name means the same with nothing else said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tick {
+    /// The rack.
+    pub rack: RackName,
+    /// Why, in a person's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Another spread than the policy's, for this cycle.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional"
+    )]
+    pub spread: Option<Duration>,
+    /// Believe lists that are suddenly much smaller.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_shrink: bool,
+    /// Set when this goes on with a tick that was begun before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
+}
+
+/// A tick that goes on: it keeps its identity, so that it never becomes a second cycle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// The cycle.
+    pub cycle: CycleId,
+    /// What started it.
+    pub origin: Origin,
+    /// When the first attempt's message was stored.
+    pub ticked_at: Timestamp,
+    /// Which attempt this is; the first was 1.
+    pub attempt: u32,
+}
+
+impl Tick {
+    /// A tick with nothing said but the rack.
+    pub fn of(rack: RackName) -> Self {
+        Self {
+            rack,
+            reason: None,
+            by: None,
+            spread: None,
+            accept_shrink: false,
+            resume: None,
+        }
+    }
+}
+
+impl Task for Tick {
+    const KIND: TaskKind = TaskKind::Tick;
+
+    fn parse(body: &[u8]) -> Result<Self, BadTask> {
+        if body.len() > LARGEST_TICK {
+            let start = String::from_utf8_lossy(&body[..32])
+                .escape_debug()
+                .to_string();
+            return Err(BadTask::Tick(NameError::TooLong {
+                what: "rack name",
+                start,
+                length: body.len(),
+            }));
+        }
+        // A shell adds a line end.
+        let text = str::from_utf8(body).map_err(|_| BadTask::NotText)?.trim();
+        if text.starts_with('{') {
+            return serde_json::from_str(text).map_err(|source| BadTask::Json {
+                kind: "tick",
+                source,
+            });
+        }
+        RackName::new(text).map(Self::of).map_err(BadTask::Tick)
+    }
+}
+
+/// When a job is looked at. Frozen with the cycle's decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// From the submit to the first look.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub first_look: Duration,
+    /// From one look to the next.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub look_every: Duration,
+    /// From the submit to the deadline.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub deadline: Duration,
+}
+
+/// `task.submit.<rack>.<machine>`: turn one decision into one job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Submit {
+    /// Version of this body's form.
+    pub v: u8,
+    /// The rack.
+    pub rack: RackName,
+    /// The machine, which is also the agent and the queue.
+    pub machine: MachineName,
+    /// The cycle.
+    pub cycle: CycleId,
+    /// The job's id.
+    pub job: JobId,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// After this nobody submits it.
+    pub deploy_by: Timestamp,
+    /// When it is looked at.
+    pub pace: Pace,
+    /// The job document, less what racktick adds.
+    pub document: Value,
+    /// True when the sweep brought the task back: there may have been attempts whose deliveries nobody counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub swept: bool,
+    /// W3C trace context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+/// `task.watch.<rack>.<machine>`: look at one job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Version of this body's form.
+    pub v: u8,
+    /// The rack.
+    pub rack: RackName,
+    /// The machine.
+    pub machine: MachineName,
+    /// The cycle.
+    pub cycle: CycleId,
+    /// The job.
+    pub job: JobId,
+    /// When it is looked at.
+    pub pace: Pace,
+    /// Which look this is, from 0. For pacing and display only: a look is never dropped by its number.
+    #[serde(default)]
+    pub look: u32,
+    /// The state the last look saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// On how many looks in a row Testflinger did not know the job.
+    #[serde(default)]
+    pub absent: u32,
+    /// On how many looks in a row the job was `cancelled` and its agent no longer worked on it.
+    #[serde(default)]
+    pub let_go: u32,
+    /// How many looks in a row failed.
+    #[serde(default)]
+    pub failed: u32,
+    /// W3C trace context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+impl Submit {
+    /// The present version.
+    pub const VERSION: u8 = 1;
+
+    /// The first look at the job that this task leads to.
+    pub fn first_look(&self) -> Watch {
+        Watch {
+            v: Watch::VERSION,
+            rack: self.rack.clone(),
+            machine: self.machine.clone(),
+            cycle: self.cycle,
+            job: self.job,
+            pace: self.pace,
+            look: 0,
+            state: None,
+            absent: 0,
+            let_go: 0,
+            failed: 0,
+            traceparent: self.traceparent.clone(),
+        }
+    }
+}
+
+impl Watch {
+    /// The present version.
+    pub const VERSION: u8 = 1;
+}
+
+impl Task for Submit {
+    const KIND: TaskKind = TaskKind::Submit;
+
+    fn parse(body: &[u8]) -> Result<Self, BadTask> {
+        versioned("submit", body, Self::VERSION, |task: &Self| task.v)
+    }
+}
+
+impl Task for Watch {
+    const KIND: TaskKind = TaskKind::Watch;
+
+    fn parse(body: &[u8]) -> Result<Self, BadTask> {
+        versioned("watch", body, Self::VERSION, |task: &Self| task.v)
+    }
+}
+
+fn versioned<T: DeserializeOwned>(
+    kind: &'static str,
+    body: &[u8],
+    known: u8,
+    version: impl Fn(&T) -> u8,
+) -> Result<T, BadTask> {
+    let task: T = serde_json::from_slice(body).map_err(|source| BadTask::Json { kind, source })?;
+    match version(&task) {
+        found if found > known => Err(BadTask::Version { found, known }),
+        _ => Ok(task),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn reason(body: &[u8]) -> String {
+        Tick::parse(body).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_tick_is_a_rack_name_or_a_json_object() {
+        let r7 = Tick::of(RackName::new("r7").unwrap());
+        assert_eq!(Tick::parse(b"r7").unwrap(), r7);
+        assert_eq!(Tick::parse(b"  r7\r\n").unwrap(), r7);
+        assert_eq!(
+            Tick::parse(b"{\"rack\": \"r7\", \"colour\": 1}").unwrap(),
+            r7
+        );
+        let tick =
+            Tick::parse(br#" {"rack": "r7", "reason": "new firmware", "spread": "0s"}"#).unwrap();
+        assert_eq!(
+            (tick.reason.as_deref(), tick.spread),
+            (Some("new firmware"), Some(Duration::ZERO))
+        );
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_the_reason() {
+        assert_eq!(
+            reason(b""),
+            "the body is neither a rack name nor a JSON object: the rack name is empty"
+        );
+        assert!(reason(b"r 7").contains("`r 7` is not a rack name"));
+        assert!(reason(b"{\"rock\": \"r7\"}").contains("missing field `rack`"));
+        assert!(reason(b"{\"rack\": \"r.7\"}").contains("`r.7` is not a rack name"));
+        assert_eq!(reason(b"\xff\xfe"), "the body is not UTF-8 text");
+        assert!(reason(&vec![b'x'; 100_000]).contains("100000 bytes"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_a_parser_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Tick::parse(&body);
+            let _ = Submit::parse(&body);
+            let _ = Watch::parse(&body);
+        }
+    }
+}
