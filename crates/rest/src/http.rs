@@ -1,0 +1,164 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::{Certificate, RequestBuilder, redirect, retry};
+use secrecy::SecretString;
+use tokio::time::{Instant, timeout};
+use url::Url;
+
+use crate::answer::Answer;
+use crate::error::Error;
+use crate::limits::{Limit, Limits};
+use crate::root::Root;
+
+/// An idle connection is given up after this time. A server that closes it at the very moment we write leaves a POST
+/// with an unknown outcome, so ours has to be the shorter patience; within a burst of requests it is reused anyway.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// How to reach a server.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The server's address.
+    pub root: Root,
+    /// Time limits and sizes.
+    pub limits: Limits,
+    /// Further certificate authorities to trust, as PEM text.
+    pub ca: Option<Vec<u8>>,
+    /// Texts that must never appear in a message, whatever the server writes.
+    pub secrets: Vec<SecretString>,
+}
+
+/// Why no client could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The CA file holds no certificate that can be read.
+    #[error("the CA file holds no readable certificate; it has to be PEM text")]
+    Ca(#[source] Option<reqwest::Error>),
+    /// TLS could not be set up.
+    #[error("no HTTP client can be made; are CA certificates installed on this system?")]
+    Client(#[source] reqwest::Error),
+}
+
+/// Sends requests to one server. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Http(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    client: reqwest::Client,
+    settings: Settings,
+}
+
+impl Http {
+    /// Makes a client. Opens no connection.
+    pub fn new(settings: Settings) -> Result<Self, BuildError> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("racktick/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(settings.limits.connect)
+            .pool_idle_timeout(IDLE)
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .referer(false);
+        if settings.root.is_loopback() {
+            // A proxy from the environment is for the world outside.
+            builder = builder.no_proxy();
+        }
+        if !settings.root.is_https() {
+            // Nothing will be verified, so a system without CA certificates is fine.
+            builder = builder.tls_certs_only([]);
+        } else if let Some(pem) = &settings.ca {
+            let certificates =
+                Certificate::from_pem_bundle(pem).map_err(|error| BuildError::Ca(Some(error)))?;
+            if certificates.is_empty() {
+                return Err(BuildError::Ca(None));
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        let client = builder.build().map_err(BuildError::Client)?;
+        Ok(Self(Arc::new(Inner { client, settings })))
+    }
+
+    /// The limits of this client.
+    pub fn limits(&self) -> &Limits {
+        &self.0.settings.limits
+    }
+
+    /// The server's address.
+    pub fn root(&self) -> &Root {
+        &self.0.settings.root
+    }
+
+    /// Starts a GET of something below the root; see [`Root::at`].
+    pub fn get(&self, segments: &[&str]) -> RequestBuilder {
+        self.0.client.get(self.at(segments))
+    }
+
+    /// Starts a POST to something below the root; see [`Root::at`].
+    pub fn post(&self, segments: &[&str]) -> RequestBuilder {
+        self.0.client.post(self.at(segments))
+    }
+
+    fn at(&self, segments: &[&str]) -> Url {
+        self.root().at(segments)
+    }
+
+    /// Sends a request, once, and waits for the head of the answer, whatever its status. `total` runs from now until
+    /// the body is read. A redirect is an error.
+    pub async fn send(&self, request: RequestBuilder, total: Duration) -> Result<Answer, Error> {
+        let sent = Timestamp::now();
+        let deadline = Instant::now() + total;
+        let (limit, patience) = match self.limits().first_byte {
+            first_byte if first_byte < total => (Limit::FirstByte, first_byte),
+            _ => (Limit::Total, total),
+        };
+        let response = match timeout(patience, request.send()).await {
+            Ok(response) => response.map_err(|error| self.failed(error))?,
+            Err(_) => {
+                return Err(Error::Timeout {
+                    server: self.server(),
+                    limit,
+                    after: patience,
+                });
+            }
+        };
+        let answer = Answer::new(self.clone(), response, sent, total, deadline);
+        answer.unless_redirect()
+    }
+
+    fn failed(&self, error: reqwest::Error) -> Error {
+        // The address may hold a tag or a name, but says nothing that the server's name does not.
+        let error = error.without_url();
+        let server = self.server();
+        if error.is_builder() {
+            Error::Request {
+                server,
+                source: error,
+            }
+        } else if error.is_connect() && error.is_timeout() {
+            Error::Timeout {
+                server,
+                limit: Limit::Connect,
+                after: self.limits().connect,
+            }
+        } else if error.is_connect() {
+            Error::Connect {
+                server,
+                source: error,
+            }
+        } else {
+            Error::Cut {
+                server,
+                source: Box::new(error),
+            }
+        }
+    }
+
+    pub(crate) fn server(&self) -> String {
+        self.root().server()
+    }
+
+    pub(crate) fn secrets(&self) -> &[SecretString] {
+        &self.0.settings.secrets
+    }
+}

@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod body;
+mod error;
+mod excerpt;
+mod guard;
+mod http;
+mod json;
+mod limits;
+mod refusal;
+mod retry_after;
+mod root;
+
+pub use answer::Answer;
+pub use error::{Class, Error};
+pub use http::{BuildError, Http, Settings};
+pub use json::{List, Object};
+pub use limits::{Limit, Limits};
+pub use refusal::Refusal;
+pub use reqwest::RequestBuilder;
+pub use reqwest::header;
+pub use root::{Root, RootError};
