@@ -130,7 +130,7 @@ impl Answer {
         drop(sender);
         match parser.await {
             Ok(parsed) => parsed.map_err(|error| self.unreadable(error)),
-            Err(ended) => Err(self.malformed(&ended.to_string())),
+            Err(ended) => Err(self.body.http.malformed(&ended.to_string())),
         }
     }
 
@@ -157,11 +157,11 @@ impl Answer {
             .headers()
             .get(reqwest::header::CONTENT_LENGTH);
         if announced.is_some_and(|length| length != "0") {
-            return Err(self.malformed("a body where none belongs"));
+            return Err(self.body.http.malformed("a body where none belongs"));
         }
         while let Some(chunk) = self.body.chunk().await? {
             if !chunk.is_empty() {
-                return Err(self.malformed("a body where none belongs"));
+                return Err(self.body.http.malformed("a body where none belongs"));
             }
         }
         Ok(())
@@ -202,24 +202,16 @@ impl Answer {
         }
     }
 
-    /// An error that says what was wrong with this answer. `why` may quote the server: it is cleaned.
-    pub fn malformed(&self, why: &str) -> Error {
-        Error::Malformed {
-            server: self.body.http.server(),
-            why: excerpt(why, self.body.http.secrets()),
-        }
-    }
-
     fn unreadable(&self, error: serde_json::Error) -> Error {
         if self.body.read == 0 {
-            self.malformed("it is empty")
+            self.body.http.malformed("it is empty")
         } else if error.is_eof() {
             Error::Cut {
                 server: self.body.http.server(),
                 source: Box::new(error),
             }
         } else {
-            self.malformed(&error.to_string())
+            self.body.http.malformed(&error.to_string())
         }
     }
 }

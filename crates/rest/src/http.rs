@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::answer::Answer;
 use crate::error::Error;
+use crate::excerpt::excerpt;
 use crate::limits::{Limit, Limits};
 use crate::root::Root;
 
@@ -151,6 +152,14 @@ impl Http {
                 server,
                 source: Box::new(error),
             }
+        }
+    }
+
+    /// An error that says why an answer that was read is of no use. `why` may quote the server: it is cleaned.
+    pub fn malformed(&self, why: &str) -> Error {
+        Error::Malformed {
+            server: self.server(),
+            why: excerpt(why, self.secrets()),
         }
     }
 
