@@ -1,6 +1,7 @@
 //! The cycle record: bucket `cycles`, key = `<rack>.<cycle>`. Created once; from then on only outcomes are added.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -63,7 +64,7 @@ pub enum Origin {
 pub enum Fate {
     /// Every machine of the rack has its decision.
     Planned(Planned),
-    /// The slot was not run.
+    /// The tick was not run.
     Missed {
         /// Why not.
         cause: MissedCause,
@@ -88,6 +89,9 @@ pub struct Planned {
     pub at: Timestamp,
     /// After this nobody submits a job of this cycle.
     pub deploy_by: Timestamp,
+    /// The time over which the submits leave.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub spread: Duration,
     /// Machines to deploy, in order, with the time their submit is due.
     pub deploy: BTreeMap<MachineName, Timestamp>,
     /// Machines left alone.
@@ -98,7 +102,7 @@ pub struct Planned {
     pub job: Value,
 }
 
-/// Why a slot was not run.
+/// Why a tick was not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MissedCause {
@@ -108,7 +112,7 @@ pub enum MissedCause {
     Paused,
     /// The rack's present schedule does not contain the slot.
     Rescheduled,
-    /// It came after the catch-up window.
+    /// It was taken up after the catch-up window.
     Late,
 }
 

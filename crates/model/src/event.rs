@@ -159,11 +159,11 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<Value>,
     },
-    /// A slot was not run.
+    /// A tick was not run.
     #[serde(rename = "racktick.tick.missed")]
     TickMissed {
-        /// The slot.
-        slot: Timestamp,
+        /// What would have started the cycle.
+        origin: Origin,
         /// Why not.
         cause: MissedCause,
     },

@@ -91,7 +91,7 @@ fn one_of_each() -> Vec<Event> {
             device: Some(json!({"device_ip": "10.0.0.3"})),
         },
         Fact::TickMissed {
-            slot,
+            origin: Origin::Slot { slot },
             cause: MissedCause::Late,
         },
     ];

@@ -22,6 +22,8 @@ pub struct RackRecord {
     pub paused: Option<Pause>,
     /// When it was added.
     pub added_at: Timestamp,
+    /// When its present schedule was set or last resumed. Slots before this are not caught up with.
+    pub since: Timestamp,
     /// The sizes of the last lists that were believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub good_sizes: Option<Sizes>,
@@ -72,6 +74,7 @@ impl RackRecord {
             policy: PolicyChange::default(),
             paused: None,
             added_at,
+            since: added_at,
             good_sizes: None,
             doubted: None,
         }
