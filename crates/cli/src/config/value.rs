@@ -1,0 +1,206 @@
+//! Values as people write them. Each refusal says what to write instead.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+use model::speed::Speed;
+use model::task::TaskKind;
+use secrecy::SecretString;
+
+/// What a setting's text is read as.
+pub(crate) trait Value: Sized {
+    /// Reads it, or says what to write.
+    fn read(text: &str) -> Result<Self, String>;
+}
+
+impl Value for String {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+}
+
+impl Value for SecretString {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(SecretString::from(text))
+    }
+}
+
+impl Value for PathBuf {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(text.into())
+    }
+}
+
+impl Value for bool {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "true" | "yes" | "1" => Ok(true),
+            "false" | "no" | "0" => Ok(false),
+            _ => Err("write `true` or `false`".into()),
+        }
+    }
+}
+
+impl Value for usize {
+    fn read(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(0) | Err(_) => Err("write a whole number from 1 on".into()),
+            Ok(number) => Ok(number),
+        }
+    }
+}
+
+impl Value for Speed {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|_| "write a number from 1 (real time) to 100000".into())
+    }
+}
+
+impl Value for Duration {
+    fn read(text: &str) -> Result<Self, String> {
+        duration(text)
+    }
+}
+
+/// Reads a time such as `6h`, `90s` or `1h 30m`; a day counts as 24 hours.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    if !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    {
+        return Err(format!(
+            "`{text}` has no unit; write `{text}s`, `{text}m` or `{text}h`"
+        ));
+    }
+    text.parse::<Span>()
+        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
+        .ok()
+        .filter(|length| *length >= SignedDuration::ZERO)
+        .and_then(|length| Duration::try_from(length).ok())
+        .ok_or_else(|| "write a number with a unit, such as `30s`, `5m` or `6h`".into())
+}
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl Value for Bytes {
+    fn read(text: &str) -> Result<Self, String> {
+        let wrong = || "write a number of bytes, such as `256MiB` or `2GB`".to_owned();
+        let text = text.trim();
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "kb" => 1_000,
+            "mb" => 1_000_000,
+            "gb" => 1_000_000_000,
+            "kib" => 1 << 10,
+            "mib" => 1 << 20,
+            "gib" => 1 << 30,
+            _ => return Err(wrong()),
+        };
+        match number
+            .parse::<u64>()
+            .ok()
+            .and_then(|number| number.checked_mul(factor))
+        {
+            Some(0) | None => Err(wrong()),
+            Some(bytes) => Ok(Self(bytes)),
+        }
+    }
+}
+
+/// Kinds of work, with commas between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kinds(pub(crate) Vec<TaskKind>);
+
+impl Value for Kinds {
+    fn read(text: &str) -> Result<Self, String> {
+        let mut kinds = Vec::new();
+        for word in text.split(',').map(str::trim) {
+            let kind = [TaskKind::Tick, TaskKind::Submit, TaskKind::Watch]
+                .into_iter()
+                .find(|kind| kind.as_str() == word)
+                .ok_or("write one or more of `tick`, `submit` and `watch`, with commas between")?;
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        Ok(Self(kinds))
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Value for LogFormat {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("write `auto`, `text` or `json`".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit_and_a_day_has_24_hours() {
+        assert_eq!(duration("6h").unwrap(), Duration::from_secs(6 * 3600));
+        assert_eq!(duration("1h 30m").unwrap(), Duration::from_secs(5400));
+        assert_eq!(duration("30d").unwrap(), Duration::from_secs(30 * 86400));
+        assert_eq!(duration("0").unwrap(), Duration::ZERO);
+        assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
+        assert_eq!(
+            duration("6").unwrap_err(),
+            "`6` has no unit; write `6s`, `6m` or `6h`"
+        );
+        for bad in ["", "six", "-6h", "6x", "1y ago", "99999999999999999h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_tell_decimal_from_binary() {
+        let read = |text| Bytes::read(text).map(|bytes| bytes.0);
+        assert_eq!(read("2GB"), Ok(2_000_000_000));
+        assert_eq!(read("256 MiB"), Ok(256 << 20));
+        assert_eq!(read("17"), Ok(17));
+        for bad in ["", "GB", "-1", "0", "2TBs", "99999999999GB"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_work_are_named_once() {
+        let read = |text| Kinds::read(text).map(|kinds| kinds.0);
+        assert_eq!(
+            read("watch, tick,watch"),
+            Ok(vec![TaskKind::Watch, TaskKind::Tick])
+        );
+        assert!(read("").is_err());
+        assert!(read("tick,look").is_err());
+    }
+}
