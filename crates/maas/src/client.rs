@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use rest::header::AUTHORIZATION;
-use rest::{Answer, BuildError, Http, Limits, List, Object};
+use rest::{Answer, BuildError, Deadline, Http, Limits, List, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::error::MaasError;
@@ -126,7 +126,7 @@ impl Maas {
         let request = self.http.get(&["version", ""]);
         let answer = self
             .http
-            .send(request, limits.total)
+            .send(request, Deadline::after(limits.total))
             .await
             .map_err(|error| MaasError::new(DOING, error))?;
         let clock_offset = answer.clock_offset();
@@ -152,7 +152,7 @@ impl Maas {
             .query(query)
             .header(AUTHORIZATION, self.key.sign(address.as_str()));
         self.http
-            .send(request, total)
+            .send(request, Deadline::after(total))
             .await
             .map_err(|error| MaasError::new(doing, error))
     }

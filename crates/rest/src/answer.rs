@@ -1,18 +1,17 @@
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::LOCATION;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::body::Body;
 use crate::error::Error;
-use crate::excerpt::{excerpt, is_html};
+use crate::excerpt::is_html;
 use crate::http::Http;
 use crate::json::parse_chunks;
+use crate::limits::Deadline;
 use crate::refusal::Refusal;
 use crate::retry_after::{date, retry_after};
 
@@ -37,15 +36,13 @@ impl Answer {
         http: Http,
         response: reqwest::Response,
         sent: Timestamp,
-        total: Duration,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Self {
         let cap = http.limits().body_bytes;
         Self {
             body: Body {
                 http,
                 response,
-                total,
                 deadline,
                 cap,
                 read: 0,
@@ -67,7 +64,7 @@ impl Answer {
             .get(LOCATION)
             .map(|value| value.as_bytes())
             .unwrap_or_default();
-        let location = excerpt(&String::from_utf8_lossy(location), self.body.http.secrets());
+        let location = self.body.http.excerpt(&String::from_utf8_lossy(location));
         Err(Error::Redirect {
             server: self.body.http.server(),
             status: self.status(),
@@ -118,11 +115,11 @@ impl Answer {
         let parser = spawn_blocking(move || parse_chunks(receiver));
         let mut chunk = Some(start);
         while let Some(bytes) = chunk {
-            match timeout_at(self.body.deadline, sender.send(bytes)).await {
+            match timeout_at(self.body.deadline.at, sender.send(bytes)).await {
                 Ok(Ok(())) => {}
                 // The parser has seen enough: it says why below.
                 Ok(Err(_)) => break,
-                Err(_) => return Err(self.body.too_long()),
+                Err(_) => return Err(self.body.http.late(self.body.deadline)),
             }
             // On an error the parser meets the end of its queue and stops; what it thinks of that is of no interest.
             chunk = self.body.chunk().await?;
@@ -193,7 +190,7 @@ impl Answer {
             retry_after: retry_after(self.body.response.headers(), self.received),
             html: is_html(&body),
             complete,
-            excerpt: excerpt(&String::from_utf8_lossy(&body), self.body.http.secrets()),
+            excerpt: self.body.http.excerpt(&String::from_utf8_lossy(&body)),
             body,
         };
         Error::Status {

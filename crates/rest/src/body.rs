@@ -1,18 +1,15 @@
-use std::time::Duration;
-
 use bytes::Bytes;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::error::Error;
 use crate::http::Http;
-use crate::limits::Limit;
+use crate::limits::{Deadline, Limit, from_now};
 
 /// A body that is read piece by piece under all its limits.
 pub(crate) struct Body {
     pub(crate) http: Http,
     pub(crate) response: reqwest::Response,
-    pub(crate) total: Duration,
-    pub(crate) deadline: Instant,
+    pub(crate) deadline: Deadline,
     pub(crate) cap: u64,
     pub(crate) read: u64,
 }
@@ -28,9 +25,9 @@ impl Body {
             return Err(self.too_large());
         }
         let silence = self.http.limits().silence;
-        let silent = Instant::now() + silence;
+        let silent = from_now(silence);
         let server = || self.http.server();
-        let chunk = match timeout_at(silent.min(self.deadline), self.response.chunk()).await {
+        let chunk = match timeout_at(silent.min(self.deadline.at), self.response.chunk()).await {
             Ok(Ok(chunk)) => chunk,
             Ok(Err(error)) => {
                 return Err(Error::Cut {
@@ -38,28 +35,20 @@ impl Body {
                     source: Box::new(error.without_url()),
                 });
             }
-            Err(_) if silent < self.deadline => {
+            Err(_) if silent < self.deadline.at => {
                 return Err(Error::Timeout {
                     server: server(),
                     limit: Limit::Silence,
                     after: silence,
                 });
             }
-            Err(_) => return Err(self.too_long()),
+            Err(_) => return Err(self.http.late(self.deadline)),
         };
         self.read += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
         if self.read > self.cap {
             return Err(self.too_large());
         }
         Ok(chunk)
-    }
-
-    pub(crate) fn too_long(&self) -> Error {
-        Error::Timeout {
-            server: self.http.server(),
-            limit: Limit::Total,
-            after: self.total,
-        }
     }
 
     fn too_large(&self) -> Error {

@@ -4,13 +4,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::{Certificate, RequestBuilder, redirect, retry};
 use secrecy::SecretString;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout_at;
 use url::Url;
 
 use crate::answer::Answer;
 use crate::error::Error;
 use crate::excerpt::excerpt;
-use crate::limits::{Limit, Limits};
+use crate::limits::{Deadline, Limit, Limits, from_now};
 use crate::root::Root;
 
 /// An idle connection is given up after this time. A server that closes it at the very moment we write leaves a POST
@@ -104,27 +104,33 @@ impl Http {
         self.root().at(segments)
     }
 
-    /// Sends a request, once, and waits for the head of the answer, whatever its status. `total` runs from now until
-    /// the body is read. A redirect is an error.
-    pub async fn send(&self, request: RequestBuilder, total: Duration) -> Result<Answer, Error> {
+    /// Sends a request, once, and waits for the head of the answer, whatever its status. The deadline holds for the
+    /// body, too. A redirect is an error.
+    pub async fn send(&self, request: RequestBuilder, deadline: Deadline) -> Result<Answer, Error> {
         let sent = Timestamp::now();
-        let deadline = Instant::now() + total;
-        let (limit, patience) = match self.limits().first_byte {
-            first_byte if first_byte < total => (Limit::FirstByte, first_byte),
-            _ => (Limit::Total, total),
-        };
-        let response = match timeout(patience, request.send()).await {
-            Ok(response) => response.map_err(|error| self.failed(error))?,
-            Err(_) => {
-                return Err(Error::Timeout {
-                    server: self.server(),
-                    limit,
-                    after: patience,
-                });
+        let first_byte = self.limits().first_byte;
+        let mute = from_now(first_byte);
+        match timeout_at(mute.min(deadline.at), request.send()).await {
+            Ok(Ok(response)) => {
+                Answer::new(self.clone(), response, sent, deadline).unless_redirect()
             }
-        };
-        let answer = Answer::new(self.clone(), response, sent, total, deadline);
-        answer.unless_redirect()
+            Ok(Err(error)) => Err(self.failed(error)),
+            Err(_) if mute < deadline.at => Err(Error::Timeout {
+                server: self.server(),
+                limit: Limit::FirstByte,
+                after: first_byte,
+            }),
+            Err(_) => Err(self.late(deadline)),
+        }
+    }
+
+    /// The error of a call that is not over at its deadline.
+    pub fn late(&self, deadline: Deadline) -> Error {
+        Error::Timeout {
+            server: self.server(),
+            limit: Limit::Total,
+            after: deadline.total,
+        }
     }
 
     fn failed(&self, error: reqwest::Error) -> Error {
@@ -159,15 +165,16 @@ impl Http {
     pub fn malformed(&self, why: &str) -> Error {
         Error::Malformed {
             server: self.server(),
-            why: excerpt(why, self.secrets()),
+            why: self.excerpt(why),
         }
+    }
+
+    /// The beginning of what the server said, fit for a message: one printable line without our secrets.
+    pub fn excerpt(&self, text: &str) -> String {
+        excerpt(text, &self.0.settings.secrets)
     }
 
     pub(crate) fn server(&self) -> String {
         self.root().server()
-    }
-
-    pub(crate) fn secrets(&self) -> &[SecretString] {
-        &self.0.settings.secrets
     }
 }

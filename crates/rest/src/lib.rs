@@ -16,7 +16,7 @@ pub use answer::Answer;
 pub use error::{Class, Error};
 pub use http::{BuildError, Http, Settings};
 pub use json::{List, Object};
-pub use limits::{Limit, Limits};
+pub use limits::{Deadline, Limit, Limits};
 pub use refusal::Refusal;
 pub use reqwest::RequestBuilder;
 pub use reqwest::header;

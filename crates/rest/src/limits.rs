@@ -2,6 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// Every limit of an HTTP call. The defaults hold for a lab's servers behind a slow link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,5 +76,33 @@ impl fmt::Display for Limit {
             Self::Silence => "nothing more came for",
             Self::Total => "the answer was not complete within",
         })
+    }
+}
+
+/// So much time from now. A setting may be longer than any clock can count.
+pub(crate) fn from_now(wait: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    Instant::now() + wait.min(YEAR)
+}
+
+/// When a call has to be over, and how long that was from its start.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    pub(crate) total: Duration,
+    pub(crate) at: Instant,
+}
+
+impl Deadline {
+    /// So much time from now.
+    pub fn after(total: Duration) -> Self {
+        Self {
+            total,
+            at: from_now(total),
+        }
+    }
+
+    /// The moment itself.
+    pub fn at(&self) -> Instant {
+        self.at
     }
 }

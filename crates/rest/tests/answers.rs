@@ -6,7 +6,7 @@ mod wire;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rest::{Answer, Class, Error, Http, Limit, Limits, List, Object, Root, Settings};
+use rest::{Answer, Class, Deadline, Error, Http, Limit, Limits, List, Object, Root, Settings};
 use serde_json::Value;
 use wire::{Step, Wire, answer, json};
 
@@ -41,7 +41,8 @@ fn http(wire: &Wire) -> Http {
 }
 
 async fn get(http: &Http) -> Result<Answer, Error> {
-    http.send(http.get(&["a"]), http.limits().total).await
+    http.send(http.get(&["a"]), Deadline::after(http.limits().total))
+        .await
 }
 
 async fn object(http: &Http) -> Result<BTreeMap<String, Value>, Error> {
@@ -432,7 +433,11 @@ async fn nobody_is_sent_elsewhere() {
     .await;
     let http = http(&wire);
     for request in [http.get(&["a"]), http.post(&["a"])] {
-        let error = http.send(request, LONG).await.err().unwrap();
+        let error = http
+            .send(request, Deadline::after(LONG))
+            .await
+            .err()
+            .unwrap();
         assert_eq!(
             (error.class(), error.cause()),
             (Class::Malformed, "redirect")

@@ -3,7 +3,7 @@
 
 mod wire;
 
-use rest::{Http, Limits, List, Root, Settings};
+use rest::{Deadline, Http, Limits, List, Root, Settings};
 use wire::{Step, Wire};
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_list_of_50_mb_costs_what_is_kept_of_it() {
     .unwrap();
     let before = peak_memory();
     let answer = http
-        .send(http.get(&["a"]), http.limits().list_total)
+        .send(http.get(&["a"]), Deadline::after(http.limits().list_total))
         .await
         .unwrap();
     let List(names) = answer
