@@ -1,0 +1,234 @@
+//! A `nats-server` that runs as our child.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::fetch::Binary;
+
+/// How long a server may take to answer.
+const START: Duration = Duration::from_secs(20);
+/// How long it may take to stop by itself.
+const STOP: Duration = Duration::from_secs(10);
+
+/// Which port a server listens on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// One that is free.
+    Free,
+    /// This one.
+    Fixed(u16),
+}
+
+/// How to run a server.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where it listens, on loopback only.
+    pub port: Port,
+    /// The folder for its data, its log and what it says of itself. It must exist.
+    pub folder: PathBuf,
+    /// Its configuration file. Address, port and data folder above win over it, and it gets no monitoring port.
+    pub config: Option<PathBuf>,
+    /// A Ctrl-C at the terminal does not reach it, so that its owner can stop it last.
+    pub own_group: bool,
+}
+
+/// A server that does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The program cannot be run.
+    #[error("{program} cannot be run")]
+    Run {
+        /// Which program.
+        program: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It ended, or answered nothing in time.
+    #[error("nats-server does not start: {why}\n{log}")]
+    Start {
+        /// What was seen.
+        why: String,
+        /// The end of its log.
+        log: String,
+    },
+}
+
+/// A running server. It ends with this value.
+#[derive(Debug)]
+pub struct Server {
+    binary: Binary,
+    options: Options,
+    child: Child,
+    port: u16,
+}
+
+/// What a server writes about itself.
+#[derive(Deserialize)]
+struct Ports {
+    nats: Vec<String>,
+}
+
+impl Server {
+    /// Starts a server and waits until it answers.
+    ///
+    /// # Errors
+    /// `StartError` with the end of the server's log.
+    pub async fn start(binary: Binary, options: Options) -> Result<Self, StartError> {
+        let (child, port) = launch(&binary, &options).await?;
+        Ok(Self {
+            binary,
+            options,
+            child,
+            port,
+        })
+    }
+
+    /// Where clients connect: `nats://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Where its log is.
+    pub fn log(&self) -> PathBuf {
+        log_path(&self.options.folder)
+    }
+
+    /// True while it runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// SIGKILL: what was not written is lost.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn kill(&mut self) -> io::Result<()> {
+        self.child.kill().await
+    }
+
+    /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), on the same port and with the same data.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn restart(&mut self) -> Result<(), StartError> {
+        let options = Options {
+            port: Port::Fixed(self.port),
+            ..self.options.clone()
+        };
+        (self.child, self.port) = launch(&self.binary, &options).await?;
+        Ok(())
+    }
+
+    /// SIGTERM, then SIGKILL when it does not end.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn stop(&mut self) -> io::Result<()> {
+        let Some(process) = self.child.id() else {
+            return Ok(());
+        };
+        // There is no safe call for SIGTERM in the standard library; the server has its own way to send one.
+        let told = Command::new(self.binary.path())
+            .arg("--signal")
+            .arg(format!("term={process}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .await;
+        if told.is_ok_and(|status| status.success())
+            && timeout(STOP, self.child.wait()).await.is_ok()
+        {
+            return Ok(());
+        }
+        self.child.kill().await
+    }
+}
+
+fn log_path(folder: &Path) -> PathBuf {
+    folder.join("nats-server.log")
+}
+
+async fn launch(binary: &Binary, options: &Options) -> Result<(Child, u16), StartError> {
+    let program = binary.path().display().to_string();
+    let mut arguments: Vec<OsString> = Vec::new();
+    if let Some(config) = &options.config {
+        arguments.extend(["-c".into(), config.into()]);
+    }
+    let port = match options.port {
+        Port::Free => "-1".to_owned(),
+        Port::Fixed(port) => port.to_string(),
+    };
+    arguments.extend(["-a", "127.0.0.1", "-p", &port, "-js", "-sd"].map(OsString::from));
+    arguments.push(options.folder.join("data").into());
+    arguments.push("--ports_file_dir".into());
+    arguments.push(options.folder.clone().into());
+    arguments.push("-l".into());
+    arguments.push(log_path(&options.folder).into());
+    let mut command = Command::new(binary.path());
+    if options.own_group {
+        command.process_group(0);
+    }
+    let mut child = command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| StartError::Run { program, source })?;
+    let deadline = Instant::now() + START;
+    let why = loop {
+        if let Some(port) = answering(&options.folder, child.id()).await {
+            return Ok((child, port));
+        }
+        if let Ok(Some(status)) = child.try_wait() {
+            break format!("it ended with {status}");
+        }
+        if Instant::now() > deadline {
+            break format!("it did not answer within {START:?}");
+        }
+        sleep(Duration::from_millis(10)).await;
+    };
+    let _ = child.kill().await;
+    let mut said = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        let _ = stderr.read_to_string(&mut said).await;
+    }
+    let log = tokio::fs::read_to_string(log_path(&options.folder))
+        .await
+        .unwrap_or_default();
+    let lines: Vec<&str> = log.lines().chain(said.lines()).collect();
+    Err(StartError::Start {
+        why,
+        log: lines[lines.len().saturating_sub(10)..].join("\n"),
+    })
+}
+
+/// The port of a server that wrote its ports file and greets a client.
+async fn answering(folder: &Path, process: Option<u32>) -> Option<u16> {
+    let file = folder.join(format!("nats-server_{}.ports", process?));
+    let ports: Ports = serde_json::from_slice(&tokio::fs::read(file).await.ok()?).ok()?;
+    let port = ports.nats.first()?.rsplit(':').next()?.parse().ok()?;
+    let address = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
+    let mut stream = timeout(Duration::from_secs(1), TcpStream::connect(address))
+        .await
+        .ok()?
+        .ok()?;
+    let mut greeting = [0; 4];
+    timeout(Duration::from_secs(1), stream.read_exact(&mut greeting))
+        .await
+        .ok()?
+        .ok()?;
+    (&greeting == b"INFO").then_some(port)
+}

@@ -1,0 +1,271 @@
+//! Records in JSON, written by compare-and-set.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::connect::Bus;
+use crate::error::BusError;
+use crate::read::{Reader, Start};
+use crate::stored::Stored;
+use crate::wire::header;
+
+/// How many keys are asked for at the same time.
+const AT_ONCE: usize = 64;
+
+/// A bucket whose values are of one type. Reads ask the stream's leader, so they see every write that was confirmed.
+pub struct Bucket<V> {
+    bus: Bus,
+    name: String,
+    value: PhantomData<fn() -> V>,
+}
+
+impl<V> Clone for Bucket<V> {
+    fn clone(&self) -> Self {
+        Self {
+            bus: self.bus.clone(),
+            name: self.name.clone(),
+            value: PhantomData,
+        }
+    }
+}
+
+/// A value with what is needed to replace it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry<V> {
+    /// The value.
+    pub value: V,
+    /// Its revision.
+    pub revision: u64,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Written; the value has this revision now.
+    Done(u64),
+    /// Not written, because another value is there than expected: read again, then decide.
+    Conflict,
+}
+
+/// A change of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change<V> {
+    /// The key.
+    pub key: String,
+    /// Its value, or `None` when it was deleted.
+    pub entry: Option<Entry<V>>,
+}
+
+impl Bus {
+    /// The bucket with this name. Nothing is asked of the broker.
+    pub fn bucket<V>(&self, name: &str) -> Bucket<V> {
+        Bucket {
+            bus: self.clone(),
+            name: name.into(),
+            value: PhantomData,
+        }
+    }
+}
+
+impl<V: Serialize + DeserializeOwned> Bucket<V> {
+    fn stream(&self) -> String {
+        format!("KV_{}", self.name)
+    }
+
+    fn subject(&self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.name)
+    }
+
+    fn key(&self, subject: &str) -> String {
+        let prefix = self.subject("");
+        subject.strip_prefix(&prefix).unwrap_or(subject).to_owned()
+    }
+
+    /// The value of a key, as the leader has it.
+    ///
+    /// # Errors
+    /// `Malformed` when the value is no `V`; else as any read.
+    pub async fn get(&self, key: &str) -> Result<Option<Entry<V>>, BusError> {
+        match self.bus.last_on(&self.stream(), &self.subject(key)).await? {
+            None => Ok(None),
+            Some(stored) => self.entry(&stored),
+        }
+    }
+
+    /// The values of several keys; those without a value are left out.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn get_many(
+        &self,
+        keys: impl IntoIterator<Item = String>,
+    ) -> Result<BTreeMap<String, Entry<V>>, BusError> {
+        let gets = keys.into_iter().map(|key| async move {
+            let entry = self.get(&key).await?;
+            Ok::<_, BusError>(entry.map(|entry| (key, entry)))
+        });
+        futures_util::stream::iter(gets)
+            .buffer_unordered(AT_ONCE)
+            .try_filter_map(async |found| Ok(found))
+            .try_collect()
+            .await
+    }
+
+    /// Writes a key that has no value.
+    ///
+    /// # Errors
+    /// `Unknown` when it may have been written; the caller must read before it goes on.
+    pub async fn create(&self, key: &str, value: &V) -> Result<Written, BusError> {
+        match self.write(key, Some(value), Some(0)).await? {
+            Written::Done(revision) => Ok(Written::Done(revision)),
+            // A deleted key has a revision, too: that of the marker.
+            Written::Conflict => {
+                match self.bus.last_on(&self.stream(), &self.subject(key)).await? {
+                    Some(stored) if is_deleted(&stored) => {
+                        self.write(key, Some(value), Some(stored.sequence)).await
+                    }
+                    _ => Ok(Written::Conflict),
+                }
+            }
+        }
+    }
+
+    /// Replaces the value that has this revision.
+    ///
+    /// # Errors
+    /// `Unknown` when it may have been written; the caller must read before it goes on.
+    pub async fn update(&self, key: &str, value: &V, revision: u64) -> Result<Written, BusError> {
+        self.write(key, Some(value), Some(revision)).await
+    }
+
+    /// Deletes a key: whatever it holds, or only this revision.
+    ///
+    /// # Errors
+    /// `Unknown` when it may have been deleted.
+    pub async fn delete(&self, key: &str, revision: Option<u64>) -> Result<Written, BusError> {
+        self.write(key, None, revision).await
+    }
+
+    async fn write(
+        &self,
+        key: &str,
+        value: Option<&V>,
+        revision: Option<u64>,
+    ) -> Result<Written, BusError> {
+        let subject = self.subject(key);
+        let mut headers = HeaderMap::new();
+        if let Some(revision) = revision {
+            headers.insert(header::EXPECTED_SUBJECT_SEQUENCE, revision.to_string());
+        }
+        let body = match value {
+            Some(value) => Bytes::from(
+                serde_json::to_vec(value).map_err(|source| self.malformed(key, source))?,
+            ),
+            None => {
+                headers.insert(header::KV_OPERATION, "DEL");
+                Bytes::new()
+            }
+        };
+        // Never repeated after an unknown outcome: it would meet its own first attempt as a conflict.
+        let ack = self.bus.store(&subject, &headers, &body, false).await?;
+        match ack.error {
+            None => Ok(Written::Done(ack.seq)),
+            Some(error) if error.is_conflict() => Ok(Written::Conflict),
+            Some(error) => {
+                Err(error.into_error(&format!("writing `{key}` of bucket `{}`", self.name)))
+            }
+        }
+    }
+
+    /// All keys that match the filter (`>` for all), with their values.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn entries(&self, filter: &str) -> Result<BTreeMap<String, Entry<V>>, BusError> {
+        let reader = self
+            .bus
+            .read(&self.stream(), &self.subject(filter), Start::LastOfEach)
+            .await?;
+        let mut entries = BTreeMap::new();
+        for stored in reader.to_end().await? {
+            let key = self.key(&stored.subject);
+            match self.entry(&stored)? {
+                Some(entry) => entries.insert(key, entry),
+                None => entries.remove(&key),
+            };
+        }
+        Ok(entries)
+    }
+
+    /// The values there are, then every change, for ever.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked, or has no such bucket.
+    pub async fn watch(&self) -> Result<Watch<V>, BusError> {
+        let reader = self
+            .bus
+            .read(&self.stream(), &self.subject(">"), Start::LastOfEach)
+            .await?;
+        Ok(Watch {
+            bucket: self.clone(),
+            reader,
+        })
+    }
+
+    fn entry(&self, stored: &Stored) -> Result<Option<Entry<V>>, BusError> {
+        if is_deleted(stored) {
+            return Ok(None);
+        }
+        let value = serde_json::from_slice(&stored.body)
+            .map_err(|source| self.malformed(&self.key(&stored.subject), source))?;
+        Ok(Some(Entry {
+            value,
+            revision: stored.sequence,
+        }))
+    }
+
+    fn malformed(&self, key: &str, source: serde_json::Error) -> BusError {
+        BusError::Malformed {
+            bucket: self.name.clone(),
+            key: key.into(),
+            source,
+        }
+    }
+}
+
+fn is_deleted(stored: &Stored) -> bool {
+    matches!(stored.header(header::KV_OPERATION), Some("DEL" | "PURGE"))
+}
+
+/// The changes of a bucket.
+pub struct Watch<V> {
+    bucket: Bucket<V>,
+    reader: Reader,
+}
+
+impl<V: Serialize + DeserializeOwned> Watch<V> {
+    /// How many changes are stored already and still to come. Zero after the last value that was there at first.
+    pub fn pending(&self) -> u64 {
+        self.reader.pending()
+    }
+
+    /// The next change; waits for ever if need be. Can be dropped while it waits.
+    ///
+    /// # Errors
+    /// `Malformed` for a value that is no `V`, after which the next call goes on with the next change. Anything else
+    /// is the end: the bucket is gone.
+    pub async fn next(&mut self) -> Result<Change<V>, BusError> {
+        let stored = self.reader.next().await?;
+        let entry = self.bucket.entry(&stored)?;
+        Ok(Change {
+            key: self.bucket.key(&stored.subject),
+            entry,
+        })
+    }
+}

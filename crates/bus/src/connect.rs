@@ -1,0 +1,308 @@
+//! The connection.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::error::BusError;
+use crate::wire::ONE_TRY;
+
+/// The earliest NATS server that keeps scheduled messages exactly.
+pub const MINIMUM_SERVER: Version = Version {
+    major: 2,
+    minor: 14,
+    patch: 6,
+};
+
+/// The longest pause between two attempts to connect again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How to reach the broker.
+#[derive(Debug, Clone)]
+pub struct Connect {
+    /// Addresses such as `nats://broker:4222` or `tls://broker`; each may itself be a list with commas.
+    pub servers: Vec<String>,
+    /// What the broker shows as this connection's name.
+    pub name: String,
+    /// Who we are, unless the broker does not ask.
+    pub credentials: Option<Credentials>,
+    /// A PEM file with the authority that signed the broker's certificate, unless the system knows it.
+    pub root_ca: Option<PathBuf>,
+    /// How long to keep trying when the first attempt fails, for a broker that is only just starting.
+    pub wait: Duration,
+}
+
+/// Ways to say who we are.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// A `.creds` file with token and seed.
+    File(PathBuf),
+    /// The seed of a user's nkey (`SU...`).
+    Nkey(SecretString),
+    /// A user with a password.
+    Password {
+        /// The user.
+        user: String,
+        /// The password.
+        password: SecretString,
+    },
+    /// A token.
+    Token(SecretString),
+}
+
+/// A server's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// First number.
+    pub major: u64,
+    /// Second number.
+    pub minor: u64,
+    /// Third number.
+    pub patch: u64,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// A text that is no version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a version such as 2.14.6")]
+pub struct BadVersion(String);
+
+impl FromStr for Version {
+    type Err = BadVersion;
+
+    /// Reads `2.14.6`, also with a suffix such as `-RC.1`, which is left out.
+    fn from_str(text: &str) -> Result<Self, BadVersion> {
+        let numbers = text
+            .trim()
+            .trim_start_matches('v')
+            .split(['-', '+'])
+            .next()
+            .unwrap_or_default();
+        let mut parts = numbers
+            .split('.')
+            .map(|part| part.parse::<u64>().map_err(|_| BadVersion(text.into())));
+        let mut next = || parts.next().unwrap_or_else(|| Err(BadVersion(text.into())));
+        Ok(Self {
+            major: next()?,
+            minor: next()?,
+            patch: next()?,
+        })
+    }
+}
+
+impl Connect {
+    /// One address and nothing else: no credentials, one attempt.
+    pub fn to(server: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            servers: vec![server.into()],
+            name: name.into(),
+            credentials: None,
+            root_ca: None,
+            wait: Duration::ZERO,
+        }
+    }
+
+    fn addresses(&self) -> Result<Vec<ServerAddr>, BusError> {
+        self.servers
+            .iter()
+            .flat_map(|servers| servers.split(','))
+            .map(str::trim)
+            .filter(|server| !server.is_empty())
+            .map(|server| {
+                server
+                    .parse()
+                    .map_err(|source: std::io::Error| BusError::Setting {
+                        what: format!("the NATS address `{}`", without_password(server)),
+                        source: source.into(),
+                    })
+            })
+            .collect()
+    }
+
+    fn shown(&self) -> String {
+        self.servers
+            .iter()
+            .flat_map(|servers| servers.split(','))
+            .map(|server| without_password(server.trim()))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    async fn options(&self, epoch: Arc<watch::Sender<u64>>) -> Result<ConnectOptions, BusError> {
+        let options = ConnectOptions::new()
+            .name(&self.name)
+            .connection_timeout(Duration::from_secs(5))
+            .request_timeout(Some(ONE_TRY))
+            // A dead connection is noticed within two of these.
+            .ping_interval(Duration::from_secs(10))
+            .max_reconnects(None)
+            .reconnect_delay_callback(|attempts| {
+                let exponent = u32::try_from(attempts).unwrap_or(u32::MAX).min(5);
+                (Duration::from_millis(50) * 2u32.pow(exponent)).min(LONGEST_PAUSE)
+            })
+            .event_callback(move |event| {
+                let epoch = Arc::clone(&epoch);
+                async move { noted(event, &epoch) }
+            });
+        let options = match &self.root_ca {
+            None => options,
+            Some(path) => options.add_root_certificates(path.clone()),
+        };
+        Ok(match &self.credentials {
+            None => options,
+            Some(Credentials::Nkey(seed)) => options.nkey(seed.expose_secret().trim().into()),
+            Some(Credentials::Token(token)) => options.token(token.expose_secret().into()),
+            Some(Credentials::Password { user, password }) => {
+                options.user_and_password(user.clone(), password.expose_secret().into())
+            }
+            Some(Credentials::File(path)) => {
+                let unusable = |source: std::io::Error| BusError::Setting {
+                    what: format!("the NATS credentials file {}", path.display()),
+                    source: source.into(),
+                };
+                let text = tokio::fs::read_to_string(path).await.map_err(unusable)?;
+                options.credentials(&text).map_err(unusable)?
+            }
+        })
+    }
+}
+
+/// An address can hold a user and a password, which belong into no message.
+fn without_password(server: &str) -> String {
+    match (server.split_once("://"), server.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+        (None, Some((_, host))) => format!("***@{host}"),
+        (_, None) => server.to_owned(),
+    }
+}
+
+/// Once per change of state, never per attempt.
+fn noted(event: Event, epoch: &watch::Sender<u64>) {
+    match event {
+        Event::Connected => {
+            epoch.send_modify(|number| *number += 1);
+            tracing::info!("connected to NATS");
+        }
+        Event::Disconnected => tracing::warn!("lost the connection to NATS, trying again"),
+        // A publish that is not permitted gets no other answer than this.
+        Event::ServerError(error) => tracing::warn!(%error, "the NATS server complains"),
+        Event::ClientError(error) => tracing::debug!(%error, "NATS client error"),
+        Event::SlowConsumer(subscription) => {
+            tracing::warn!(subscription, "messages come faster than they are taken")
+        }
+        Event::LameDuckMode => tracing::info!("the NATS server is about to stop"),
+        Event::Draining | Event::Closed => tracing::debug!(%event, "NATS connection"),
+    }
+}
+
+/// A connection to the broker. Clones share it.
+#[derive(Clone)]
+pub struct Bus {
+    pub(crate) client: Client,
+    epoch: watch::Receiver<u64>,
+    version: Version,
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus")
+            .field("server", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Bus {
+    /// Connects, and refuses a server that is too old. Once connected, the connection is restored for ever when lost.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Unauthorized`, `Setting`, `TooOld`.
+    pub async fn connect(connect: &Connect) -> Result<Self, BusError> {
+        let addresses = connect.addresses()?;
+        let (sender, epoch) = watch::channel(0);
+        let sender = Arc::new(sender);
+        let deadline = Instant::now() + connect.wait;
+        let client = loop {
+            let options = connect.options(Arc::clone(&sender)).await?;
+            let error = match options.connect(addresses.as_slice()).await {
+                Ok(client) => break client,
+                Err(error) => error,
+            };
+            match error.kind() {
+                ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+                    return Err(BusError::Unauthorized {
+                        servers: connect.shown(),
+                    });
+                }
+                _ if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(200)).await
+                }
+                _ => {
+                    return Err(BusError::Unreachable {
+                        servers: connect.shown(),
+                        source: error.into(),
+                    });
+                }
+            }
+        };
+        let found = client.server_info().version;
+        let version = found
+            .parse()
+            .map_err(|source: BadVersion| BusError::Answer {
+                what: "reading the server's version".into(),
+                source: source.into(),
+            })?;
+        if version < MINIMUM_SERVER {
+            return Err(BusError::TooOld { found: version });
+        }
+        Ok(Self {
+            client,
+            epoch,
+            version,
+        })
+    }
+
+    /// The version of the server that was connected to first.
+    pub fn server_version(&self) -> Version {
+        self.version
+    }
+
+    /// Changes whenever the connection was made anew. Requests that were open before are lost then.
+    pub(crate) fn connections(&self) -> watch::Receiver<u64> {
+        self.epoch.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        assert!(version("2.9.25") < MINIMUM_SERVER);
+        assert!(version("2.14.5") < MINIMUM_SERVER);
+        assert!(version("v2.14.6-RC.2") >= MINIMUM_SERVER);
+        assert!(version("2.15.1") > MINIMUM_SERVER);
+        for text in ["", "2", "2.14", "2.x.1"] {
+            assert!(text.parse::<Version>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_never_shown() {
+        let connect = Connect::to("nats://me:secret@one:4222, two, you:secret@three", "test");
+        assert_eq!(connect.shown(), "nats://***@one:4222, two, ***@three");
+    }
+}

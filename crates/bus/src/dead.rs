@@ -1,0 +1,236 @@
+//! Dead letters, and messages that no worker survived.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use model::dead::{Body, DeadLetter};
+use model::subject::{Subject, filter, stream};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::connect::Bus;
+use crate::error::BusError;
+use crate::publish::Outgoing;
+use crate::read::Start;
+use crate::stored::Stored;
+
+/// How many bytes of headers a dead letter keeps: with the body it stays below the broker's limit of 1 MB.
+const LARGEST_HEADERS: usize = 32 * 1024;
+
+/// What the broker reports when it has delivered a message as often as it may.
+const EXHAUSTED: &str = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>";
+
+/// A dead letter with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its number in the stream of dead letters: what a person names it by.
+    pub sequence: u64,
+    /// The letter.
+    pub letter: DeadLetter,
+}
+
+/// A message that was delivered as often as it may and never settled: every worker that had it died or hung. It stays
+/// in its stream, and nobody gets it any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// Its stream.
+    pub stream: String,
+    /// How often it was delivered.
+    pub deliveries: u32,
+    /// When the broker gave up.
+    pub at: Timestamp,
+    /// The message.
+    pub message: Stored,
+    /// When its stream was created.
+    stream_created: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Advisory {
+    stream: String,
+    stream_seq: u64,
+    #[serde(default)]
+    deliveries: u32,
+    timestamp: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct StreamInfo {
+    created: Timestamp,
+}
+
+/// All dead letters, oldest first. One that is none is left out with a warning.
+///
+/// # Errors
+/// When the broker cannot be asked.
+pub async fn list(bus: &Bus) -> Result<Vec<Kept>, BusError> {
+    let all = bus
+        .read(stream::DLQ, filter::DEAD, Start::All)
+        .await?
+        .to_end()
+        .await?;
+    Ok(all.iter().filter_map(read).collect())
+}
+
+/// One dead letter; `None` when there is none with this number.
+///
+/// # Errors
+/// When the broker cannot be asked.
+pub async fn get(bus: &Bus, sequence: u64) -> Result<Option<Kept>, BusError> {
+    Ok(bus
+        .message(stream::DLQ, sequence)
+        .await?
+        .as_ref()
+        .and_then(read))
+}
+
+/// Drops a dead letter for good. False when there is none with this number.
+///
+/// # Errors
+/// When the broker cannot be asked.
+pub async fn drop(bus: &Bus, sequence: u64) -> Result<bool, BusError> {
+    match get(bus, sequence).await? {
+        Some(_) => bus.delete(stream::DLQ, sequence).await,
+        None => Ok(false),
+    }
+}
+
+/// The messages that nobody gets any more and that are still there.
+///
+/// # Errors
+/// When the broker cannot be asked.
+pub async fn stuck(bus: &Bus) -> Result<Vec<Stuck>, BusError> {
+    let mut stuck = BTreeMap::new();
+    let mut created = BTreeMap::<String, Timestamp>::new();
+    for advisory in bus
+        .read(stream::DLQ, EXHAUSTED, Start::All)
+        .await?
+        .to_end()
+        .await?
+    {
+        let Ok(Advisory {
+            stream,
+            stream_seq,
+            deliveries,
+            timestamp,
+        }) = serde_json::from_slice(&advisory.body)
+        else {
+            tracing::warn!(
+                sequence = advisory.sequence,
+                "an advisory of the broker does not parse"
+            );
+            continue;
+        };
+        let key = (stream.clone(), stream_seq);
+        if stuck.contains_key(&key) {
+            continue;
+        }
+        let stream_created = match created.get(&stream) {
+            Some(created) => *created,
+            None => match bus
+                .api::<StreamInfo>(
+                    "reading a stream's age",
+                    &format!("STREAM.INFO.{stream}"),
+                    &json!({}),
+                )
+                .await
+            {
+                Ok(info) => *created.entry(stream.clone()).or_insert(info.created),
+                Err(BusError::Missing { .. }) => continue,
+                Err(error) => return Err(error),
+            },
+        };
+        // Gone: settled after all by the one that had it last, or dealt with before.
+        let Some(message) = bus.message(&stream, stream_seq).await? else {
+            continue;
+        };
+        // An advisory of an earlier stream of this name says nothing of this one.
+        if message.time <= timestamp {
+            stuck.insert(
+                key,
+                Stuck {
+                    stream,
+                    deliveries,
+                    at: timestamp,
+                    message,
+                    stream_created,
+                },
+            );
+        }
+    }
+    Ok(stuck.into_values().collect())
+}
+
+/// Makes a dead letter of a stuck message and removes it from its stream. May be repeated.
+///
+/// # Errors
+/// When the broker cannot be asked; the message is then still where it was.
+pub async fn bury(bus: &Bus, stuck: &Stuck, by: &str) -> Result<(), BusError> {
+    let why = format!(
+        "delivered {} times, and no worker came to an end with it",
+        stuck.deliveries
+    );
+    let letter = letter(&stuck.stream, &stuck.message, &why, stuck.deliveries, by);
+    keep(bus, stuck.stream_created, &letter).await?;
+    bus.delete(&stuck.stream, stuck.message.sequence).await?;
+    Ok(())
+}
+
+fn read(stored: &Stored) -> Option<Kept> {
+    match serde_json::from_slice(&stored.body) {
+        Ok(letter) => Some(Kept {
+            sequence: stored.sequence,
+            letter,
+        }),
+        Err(error) => {
+            tracing::warn!(sequence = stored.sequence, %error, "what is stored as a dead letter is none");
+            None
+        }
+    }
+}
+
+pub(crate) fn letter(
+    stream: &str,
+    stored: &Stored,
+    reason: &str,
+    attempts: u32,
+    by: &str,
+) -> DeadLetter {
+    let mut left = LARGEST_HEADERS;
+    let mut headers = stored.headers.clone();
+    headers.retain(|name, values| {
+        let size = name.len() + values.iter().map(String::len).sum::<usize>();
+        let fits = size <= left;
+        left -= if fits { size } else { 0 };
+        fits
+    });
+    DeadLetter {
+        v: DeadLetter::VERSION,
+        subject: stored.subject.clone(),
+        stream: stream.into(),
+        sequence: stored.sequence,
+        stored_at: stored.time,
+        headers,
+        body: Body::of(&stored.body),
+        reason: reason.into(),
+        attempts,
+        at: Timestamp::now(),
+        by: by.into(),
+    }
+}
+
+/// Stores a dead letter. A message becomes one letter, however often it is tried.
+pub(crate) async fn keep(
+    bus: &Bus,
+    stream_created: Timestamp,
+    letter: &DeadLetter,
+) -> Result<(), BusError> {
+    let body = serde_json::to_vec(letter).map_err(|source| BusError::Answer {
+        what: "writing a dead letter".into(),
+        source: source.into(),
+    })?;
+    let id = format!("{}:{stream_created}:{}", letter.stream, letter.sequence);
+    bus.publish(Outgoing::new(Subject::Dead(letter.subject.clone()), body).with_id(id))
+        .await?;
+    Ok(())
+}

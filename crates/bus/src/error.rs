@@ -1,0 +1,125 @@
+//! What can go wrong on the way to the broker and back.
+
+use std::time::Duration;
+
+use crate::connect::{MINIMUM_SERVER, Version};
+
+/// An error of an unspecified kind, as a cause.
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A failed call. Variants are named for what the caller can do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BusError {
+    /// No connection: check the address and that the broker runs.
+    #[error("no NATS server can be reached at {servers}: is it running, and is NATS_URL right?")]
+    Unreachable {
+        /// The addresses, without passwords.
+        servers: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// The broker refuses the credentials.
+    #[error("the NATS server at {servers} refuses these credentials")]
+    Unauthorized {
+        /// The addresses, without passwords.
+        servers: String,
+    },
+    /// Address, credentials or certificate cannot be used as given.
+    #[error("{what} cannot be used")]
+    Setting {
+        /// Which setting, with its value when it is no secret.
+        what: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// The broker must be upgraded.
+    #[error(
+        "the NATS server has version {found}, and racktick needs {MINIMUM_SERVER} or later: \
+         earlier ones lose or repeat scheduled messages"
+    )]
+    TooOld {
+        /// Its version.
+        found: Version,
+    },
+    /// No answer in time: what was asked may have been done, may be done yet, or not at all.
+    #[error("{what}: no answer from NATS within {waited:?}, so whether it was done is unknown")]
+    Unknown {
+        /// What was asked.
+        what: String,
+        /// How long the answer was waited for, retries included.
+        waited: Duration,
+    },
+    /// Nobody listens: the stream does not exist or is not ready, or JetStream is off. Nothing was done.
+    #[error(
+        "{what}: nobody at the NATS server takes it; is JetStream on, and was `racktick setup` run?"
+    )]
+    Nobody {
+        /// What was asked.
+        what: String,
+    },
+    /// The stream, consumer or bucket does not exist.
+    #[error("{what}: it does not exist; run `racktick setup`")]
+    Missing {
+        /// What was asked.
+        what: String,
+    },
+    /// JetStream refused. Nothing was done.
+    #[error("{what}: refused by JetStream with {code}: {description}")]
+    Refused {
+        /// What was asked.
+        what: String,
+        /// JetStream's error code.
+        code: u64,
+        /// JetStream's words.
+        description: String,
+    },
+    /// More than the broker takes in one message or batch. Nothing was done.
+    #[error("{what}: {size} is more than the {limit} that fit")]
+    TooLarge {
+        /// What was asked.
+        what: String,
+        /// How much it is.
+        size: usize,
+        /// How much would fit.
+        limit: usize,
+    },
+    /// A stored value that is not what it should be.
+    #[error("key `{key}` of bucket `{bucket}` holds no valid record")]
+    Malformed {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The broker answered something that is no answer.
+    #[error("{what}: the answer of the NATS server makes no sense")]
+    Answer {
+        /// What was asked.
+        what: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// Setting up would lose data, or running would be unsafe. Each line is one reason.
+    #[error("{}", .0.join("\n"))]
+    Topology(Vec<String>),
+}
+
+impl BusError {
+    /// True when trying again later can help: the trouble is the broker's or the network's and not the request's.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Unknown { .. }
+                | Self::Nobody { .. }
+                | Self::Answer { .. }
+        )
+    }
+}

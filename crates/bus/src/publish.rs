@@ -1,0 +1,295 @@
+//! Publishing with a known outcome.
+
+use async_nats::HeaderMap;
+use async_nats::client::PublishErrorKind;
+use bytes::Bytes;
+use jiff::Timestamp;
+use model::subject::Subject;
+use serde::Deserialize;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::connect::Bus;
+use crate::error::BusError;
+use crate::wire::{ApiError, NoAnswer, PATIENCE, code, header, pause};
+
+/// How many messages fit into one atomic batch: the server's default limit.
+pub const LARGEST_BATCH: usize = 1000;
+
+/// A message to publish.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// Where to. With `at`: where the message waits, which replaces what waits there.
+    pub subject: Subject,
+    /// What.
+    pub body: Bytes,
+    /// `Nats-Msg-Id`: a second message with it is not stored within the stream's window.
+    pub id: Option<String>,
+    /// Held back by the broker until a time.
+    pub at: Option<At>,
+    /// Store it only if nothing is stored on the subject.
+    pub first_only: bool,
+}
+
+/// When and where a message that waits comes out. A time that is over means at once.
+#[derive(Debug, Clone)]
+pub struct At {
+    /// When.
+    pub time: Timestamp,
+    /// On which subject of the same stream.
+    pub target: Subject,
+}
+
+impl Outgoing {
+    /// A message with nothing special about it.
+    pub fn new(subject: Subject, body: impl Into<Bytes>) -> Self {
+        Self {
+            subject,
+            body: body.into(),
+            id: None,
+            at: None,
+            first_only: false,
+        }
+    }
+
+    /// The same with a message id.
+    #[must_use]
+    pub fn with_id(self, id: impl Into<String>) -> Self {
+        Self {
+            id: Some(id.into()),
+            ..self
+        }
+    }
+
+    /// The same, held back until a time.
+    #[must_use]
+    pub fn at(self, time: Timestamp, target: Subject) -> Self {
+        Self {
+            at: Some(At { time, target }),
+            ..self
+        }
+    }
+
+    /// The same, stored only if nothing is stored on its subject.
+    #[must_use]
+    pub fn first_only(self) -> Self {
+        Self {
+            first_only: true,
+            ..self
+        }
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(id) = &self.id {
+            headers.insert(header::MESSAGE_ID, id.as_str());
+        }
+        if let Some(at) = &self.at {
+            headers.insert(header::SCHEDULE, format!("@at {}", at.time));
+            headers.insert(header::SCHEDULE_TARGET, at.target.to_string());
+        }
+        if self.first_only {
+            headers.insert(header::EXPECTED_SUBJECT_SEQUENCE, "0");
+        }
+        headers
+    }
+
+    /// Publishing it a second time changes nothing: the id is known by then, or it replaces itself.
+    fn repeatable(&self) -> bool {
+        self.id.is_some() || self.at.is_some()
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// Stored under this sequence.
+    Stored(u64),
+    /// A message with its id was stored before, under this sequence.
+    Duplicate(u64),
+    /// Not stored, because there is one on its subject (`first_only`).
+    Exists,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batch {
+    /// All of it was stored.
+    Stored,
+    /// At least one of its ids is known, so nothing was stored: the same batch went out before.
+    AlreadyStored,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Ack {
+    pub(crate) error: Option<ApiError>,
+    pub(crate) seq: u64,
+    pub(crate) duplicate: bool,
+}
+
+impl Bus {
+    /// Publishes and waits until the message is stored. Repeats where that cannot store it twice: when it has an id,
+    /// when it waits on its own subject, or when the broker said that it was not stored.
+    ///
+    /// # Errors
+    /// `Unknown` when no answer came, `Nobody`, `Refused`, `TooLarge`.
+    pub async fn publish(&self, message: Outgoing) -> Result<Published, BusError> {
+        let subject = message.subject.to_string();
+        let ack = self
+            .store(
+                &subject,
+                &message.headers(),
+                &message.body,
+                message.repeatable(),
+            )
+            .await?;
+        match ack.error {
+            None if ack.duplicate => Ok(Published::Duplicate(ack.seq)),
+            None => Ok(Published::Stored(ack.seq)),
+            Some(error) if message.first_only && error.is_conflict() => Ok(Published::Exists),
+            Some(error) => Err(error.into_error(&format!("publishing on {subject}"))),
+        }
+    }
+
+    /// Stores one message; the answer can be a refusal. `repeatable`: an unknown outcome may be tried again.
+    pub(crate) async fn store(
+        &self,
+        subject: &str,
+        headers: &HeaderMap,
+        body: &Bytes,
+        repeatable: bool,
+    ) -> Result<Ack, BusError> {
+        let what = || format!("publishing on {subject}");
+        let since = Instant::now();
+        let mut attempt = 0;
+        loop {
+            let answer = self
+                .ask(subject.to_owned(), Some(headers.clone()), body.clone())
+                .await;
+            let again = since.elapsed() < PATIENCE;
+            match answer {
+                Ok(message) => {
+                    let ack: Ack = serde_json::from_slice(&message.payload).map_err(|source| {
+                        BusError::Answer {
+                            what: what(),
+                            source: source.into(),
+                        }
+                    })?;
+                    match &ack.error {
+                        Some(error) if error.is_transient() && again => {}
+                        _ => return Ok(ack),
+                    }
+                }
+                Err(NoAnswer::Nobody) if again => {}
+                Err(NoAnswer::Late) if again && repeatable => {}
+                Err(none) => {
+                    return Err(none.into_error(
+                        &what(),
+                        body.len(),
+                        self.client.max_payload(),
+                        since,
+                    ));
+                }
+            }
+            tokio::time::sleep(pause(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    /// Stores all messages or none. They must belong to one stream, and be at most [`LARGEST_BATCH`]. Repeats an
+    /// unknown outcome when every message has an id.
+    ///
+    /// Small batches cost the broker about a millisecond each: use them for the fan-out only.
+    ///
+    /// # Errors
+    /// `Unknown` when no answer came, `Nobody`, `Refused`, `TooLarge`.
+    pub async fn publish_batch(&self, messages: Vec<Outgoing>) -> Result<Batch, BusError> {
+        let Some((last, first)) = messages.split_last() else {
+            return Ok(Batch::Stored);
+        };
+        let what = format!(
+            "publishing a batch of {} up to {}",
+            messages.len(),
+            last.subject
+        );
+        if messages.len() > LARGEST_BATCH {
+            return Err(BusError::TooLarge {
+                what,
+                size: messages.len(),
+                limit: LARGEST_BATCH,
+            });
+        }
+        let repeatable = messages.iter().all(|message| message.id.is_some());
+        let since = Instant::now();
+        let mut attempt = 0;
+        loop {
+            let answer = self.send_batch(first, last).await;
+            let again = since.elapsed() < PATIENCE;
+            match answer {
+                Ok(message) => {
+                    let ack: Ack = serde_json::from_slice(&message.payload).map_err(|source| {
+                        BusError::Answer {
+                            what: what.clone(),
+                            source: source.into(),
+                        }
+                    })?;
+                    match ack.error {
+                        None => return Ok(Batch::Stored),
+                        Some(error) if error.err_code == code::BATCH_DUPLICATE => {
+                            return Ok(Batch::AlreadyStored);
+                        }
+                        // The connection was lost in the middle, so the broker has seen only the end.
+                        Some(error) if error.err_code == code::BATCH_INCOMPLETE && again => {}
+                        Some(error) if error.is_transient() && again => {}
+                        Some(error) => return Err(error.into_error(&what)),
+                    }
+                }
+                Err(NoAnswer::Nobody) if again => {}
+                Err(NoAnswer::Late) if again && repeatable => {}
+                Err(none) => {
+                    let size = messages
+                        .iter()
+                        .map(|message| message.body.len())
+                        .max()
+                        .unwrap_or(0);
+                    return Err(none.into_error(&what, size, self.client.max_payload(), since));
+                }
+            }
+            tokio::time::sleep(pause(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    /// All but the last message go out unanswered; the last one commits.
+    async fn send_batch(
+        &self,
+        first: &[Outgoing],
+        last: &Outgoing,
+    ) -> Result<async_nats::Message, NoAnswer> {
+        let batch = Uuid::new_v4().to_string();
+        let headers = |message: &Outgoing, position: usize| {
+            let mut headers = message.headers();
+            headers.insert(header::BATCH_ID, batch.as_str());
+            headers.insert(header::BATCH_SEQUENCE, position.to_string());
+            headers
+        };
+        for (position, message) in (1..).zip(first) {
+            self.client
+                .publish_with_headers(
+                    message.subject.to_string(),
+                    headers(message, position),
+                    message.body.clone(),
+                )
+                .await
+                .map_err(|error| match error.kind() {
+                    PublishErrorKind::MaxPayloadExceeded => NoAnswer::TooLarge,
+                    _ => NoAnswer::Unsendable(error.into()),
+                })?;
+        }
+        let mut headers = headers(last, first.len() + 1);
+        headers.insert(header::BATCH_COMMIT, "1");
+        self.ask(last.subject.to_string(), Some(headers), last.body.clone())
+            .await
+    }
+}

@@ -1,0 +1,254 @@
+//! Reading a stream in order, to its end or for ever.
+
+use std::time::Duration;
+
+use futures_util::Stream;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::connect::Bus;
+use crate::error::BusError;
+use crate::pull::{Pull, Pulled};
+use crate::stored::Stored;
+use crate::wire::pause;
+
+/// How many messages are asked for at a time.
+const AHEAD: usize = 512;
+/// The broker forgets a reader that is gone after this long.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest message.
+    All,
+    /// With the first that was stored at this time or later.
+    Since(Timestamp),
+    /// With the next that is stored from now on.
+    New,
+    /// After the one with this sequence.
+    AfterSequence(u64),
+    /// With the newest of each subject.
+    LastOfEach,
+}
+
+/// A stream's messages in order. A lost connection or a restarted broker is no end: it goes on after the last message
+/// it gave.
+pub struct Reader {
+    bus: Bus,
+    stream: String,
+    filter: String,
+    start: Start,
+    open: Option<Open>,
+    pending: u64,
+}
+
+struct Open {
+    pull: Pull,
+    consumer: String,
+    given: u64,
+}
+
+#[derive(Deserialize)]
+struct Created {
+    #[serde(default)]
+    num_pending: u64,
+}
+
+#[derive(Deserialize)]
+struct StreamState {
+    state: LastSequence,
+}
+
+#[derive(Deserialize)]
+struct LastSequence {
+    last_seq: u64,
+}
+
+impl Bus {
+    /// Reads the messages of a stream whose subject matches the filter, without taking them away. Works on streams
+    /// with limits and on buckets; a work queue refuses it.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked, or has no such stream.
+    pub async fn read(&self, stream: &str, filter: &str, start: Start) -> Result<Reader, BusError> {
+        let start = match start {
+            // Fixed now, so that nothing is left out when the connection is lost before the first message.
+            Start::New => {
+                let what = format!("reading the state of {stream}");
+                let info: StreamState = self
+                    .api(&what, &format!("STREAM.INFO.{stream}"), &json!({}))
+                    .await?;
+                Start::AfterSequence(info.state.last_seq)
+            }
+            start => start,
+        };
+        let mut reader = Reader {
+            bus: self.clone(),
+            stream: stream.into(),
+            filter: filter.into(),
+            start,
+            open: None,
+            pending: 0,
+        };
+        reader.reopen().await?;
+        Ok(reader)
+    }
+}
+
+impl Reader {
+    /// How many stored messages are still to come after the last one given. Zero: it was the newest.
+    pub fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    /// The next message; waits for ever if need be. Can be dropped while it waits.
+    ///
+    /// # Errors
+    /// Only when the stream is gone or refuses.
+    pub async fn next(&mut self) -> Result<Stored, BusError> {
+        let mut failures = 0;
+        loop {
+            match self.step().await {
+                Ok(Some(stored)) => return Ok(stored),
+                Ok(None) => {}
+                Err(error) if error.is_transient() => {
+                    if failures == 0 {
+                        tracing::warn!(stream = self.stream, %error, "reading is interrupted, trying again");
+                    }
+                    failures += 1;
+                    tokio::time::sleep(pause(failures)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The next message that is stored already, and `None` when all were given.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked any more.
+    pub async fn next_stored(&mut self) -> Result<Option<Stored>, BusError> {
+        loop {
+            // While nothing is open, the number is not known.
+            if self.pending == 0 && self.open.is_some() {
+                return Ok(None);
+            }
+            if let Some(stored) = self.step().await? {
+                return Ok(Some(stored));
+            }
+        }
+    }
+
+    /// All messages from here on, for ever.
+    pub fn follow(self) -> impl Stream<Item = Result<Stored, BusError>> + Send {
+        futures_util::stream::unfold(Some(self), |reader| async {
+            let mut reader = reader?;
+            match reader.next().await {
+                Ok(stored) => Some((Ok(stored), Some(reader))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+    }
+
+    /// Whatever is stored, in one list.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked any more.
+    pub async fn to_end(mut self) -> Result<Vec<Stored>, BusError> {
+        let mut all = Vec::new();
+        while let Some(stored) = self.next_stored().await? {
+            all.push(stored);
+        }
+        self.forget().await;
+        Ok(all)
+    }
+
+    /// One thing that comes; `None` when it was no message.
+    async fn step(&mut self) -> Result<Option<Stored>, BusError> {
+        let Some(open) = &mut self.open else {
+            self.reopen().await?;
+            return Ok(None);
+        };
+        if open.pull.outstanding() < AHEAD / 2 {
+            open.pull.ask(AHEAD).await;
+        }
+        let why = match open.pull.next().await {
+            Pulled::Nothing => return Ok(None),
+            Pulled::Lost(why) => why,
+            Pulled::Message(message) => match Stored::from_delivery(&message) {
+                Some((stored, receipt)) if receipt.consumer_sequence == open.given + 1 => {
+                    open.given += 1;
+                    self.pending = receipt.pending;
+                    self.start = Start::AfterSequence(stored.sequence);
+                    return Ok(Some(stored));
+                }
+                _ => "a message was lost on the way".into(),
+            },
+        };
+        tracing::debug!(stream = self.stream, why, "reading on with a new consumer");
+        self.open = None;
+        Ok(None)
+    }
+
+    /// A consumer of our own that begins after the last message given.
+    async fn reopen(&mut self) -> Result<(), BusError> {
+        self.open = None;
+        let stream = &self.stream;
+        let consumer = format!("read_{}", Uuid::new_v4().simple());
+        let mut config = json!({
+            "name": consumer,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "mem_storage": true,
+            "num_replicas": 1,
+            "inactive_threshold": u64::try_from(FORGET_AFTER.as_nanos()).unwrap_or(u64::MAX),
+            "filter_subject": self.filter,
+        });
+        let (policy, extra) = match self.start {
+            Start::All => ("all", None),
+            Start::LastOfEach => ("last_per_subject", None),
+            Start::New => ("new", None),
+            Start::Since(time) => (
+                "by_start_time",
+                Some(("opt_start_time", Value::from(time.to_string()))),
+            ),
+            Start::AfterSequence(last) => (
+                "by_start_sequence",
+                Some(("opt_start_seq", Value::from(last + 1))),
+            ),
+        };
+        config["deliver_policy"] = policy.into();
+        if let Some((field, value)) = extra {
+            config[field] = value;
+        }
+        let created: Created = self
+            .bus
+            .api(
+                &format!("reading {} of {stream}", self.filter),
+                &format!("CONSUMER.CREATE.{stream}.{consumer}.{}", self.filter),
+                &json!({"stream_name": stream, "config": config}),
+            )
+            .await?;
+        let pull = Pull::open(&self.bus, stream, &consumer).await?;
+        self.pending = created.num_pending;
+        self.open = Some(Open {
+            pull,
+            consumer,
+            given: 0,
+        });
+        Ok(())
+    }
+
+    /// Lets the broker forget the consumer now instead of later.
+    async fn forget(mut self) {
+        if let Some(open) = self.open.take() {
+            let subject = format!("$JS.API.CONSUMER.DELETE.{}.{}", self.stream, open.consumer);
+            if let Err(error) = self.bus.client.publish(subject, Vec::new().into()).await {
+                tracing::debug!(%error, "a reader is forgotten by the broker only later");
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Streams, consumers and buckets: as declared in `nats/`, as found on a server, and how the two are brought together.
+//!
+//! The files are the server's own configurations, as `nats stream add --config` and `nats consumer add --config` take
+//! them; a bucket is its stream. Only what a file sets is compared, so that defaults of the server are no differences.
+
+mod compare;
+mod setup;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::subject::stream;
+use model::task::TaskKind;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::connect::Bus;
+use crate::error::BusError;
+
+pub use compare::{Difference, Item};
+pub use setup::{Report, ensure, setup};
+
+/// The configuration of one server for racktick, as in `nats/server.conf`.
+pub const SERVER_CONF: &str = include_str!("../../../../nats/server.conf");
+
+const STREAMS: [&str; 7] = [
+    include_str!("../../../../nats/streams/RACK.json"),
+    include_str!("../../../../nats/streams/TASK.json"),
+    include_str!("../../../../nats/streams/EVENTS.json"),
+    include_str!("../../../../nats/streams/DLQ.json"),
+    include_str!("../../../../nats/streams/KV_racks.json"),
+    include_str!("../../../../nats/streams/KV_machines.json"),
+    include_str!("../../../../nats/streams/KV_cycles.json"),
+];
+
+const CONSUMERS: [(TaskKind, &str); 3] = [
+    (
+        TaskKind::Tick,
+        include_str!("../../../../nats/consumers/tick.json"),
+    ),
+    (
+        TaskKind::Submit,
+        include_str!("../../../../nats/consumers/submit.json"),
+    ),
+    (
+        TaskKind::Watch,
+        include_str!("../../../../nats/consumers/watch.json"),
+    ),
+];
+
+/// A configuration as the server writes it: names and nanoseconds.
+pub type Config = Map<String, Value>;
+
+/// The stream whose consumer hands out a kind of task.
+pub(crate) fn stream_of(kind: TaskKind) -> &'static str {
+    match kind {
+        TaskKind::Tick => stream::RACK,
+        TaskKind::Submit | TaskKind::Watch => stream::TASK,
+    }
+}
+
+/// Streams (buckets among them) by name, and consumers by stream and name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Topology {
+    /// Configurations of streams.
+    pub streams: BTreeMap<String, Config>,
+    /// Configurations of consumers.
+    pub consumers: BTreeMap<(String, String), Config>,
+}
+
+/// How long events are kept: whichever limit is reached first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// How long.
+    pub age: Duration,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+impl Default for Retention {
+    /// What the file says: 30 days or 2 GB.
+    fn default() -> Self {
+        Self {
+            age: Duration::from_secs(30 * 24 * 60 * 60),
+            bytes: 2 * 1024 * 1024 * 1024,
+        }
+    }
+}
+
+impl Topology {
+    /// What the files in `nats/` declare, with events kept this long.
+    pub fn declared(events: Retention) -> Self {
+        let read = |text: &str| -> (String, Config) {
+            let config: Config = serde_json::from_str(text).expect("the files are read by a test");
+            (
+                config["name"]
+                    .as_str()
+                    .expect("every file has a name")
+                    .to_owned(),
+                config,
+            )
+        };
+        let mut streams: BTreeMap<_, _> = STREAMS.into_iter().map(read).collect();
+        if let Some(config) = streams.get_mut(stream::EVENTS) {
+            config["max_age"] = u64::try_from(events.age.as_nanos())
+                .unwrap_or(u64::MAX)
+                .into();
+            config["max_bytes"] = events.bytes.into();
+        }
+        let consumers = CONSUMERS
+            .into_iter()
+            .map(|(kind, text)| {
+                let (name, config) = read(text);
+                ((stream_of(kind).to_owned(), name), config)
+            })
+            .collect();
+        Self { streams, consumers }
+    }
+
+    /// What a server has of the streams that this topology names, and all consumers of its work queues.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked.
+    pub async fn found(&self, bus: &Bus) -> Result<Self, BusError> {
+        let mut found = Self::default();
+        for (name, config) in &self.streams {
+            let Some(state) = state(bus, name).await? else {
+                continue;
+            };
+            found.streams.insert(name.clone(), state.config);
+            // Readers of the other streams come and go.
+            if is_work_queue(config) {
+                for (consumer, config) in consumers(bus, name).await? {
+                    found.consumers.insert((name.clone(), consumer), config);
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn is_work_queue(config: &Config) -> bool {
+    config.get("retention").and_then(Value::as_str) == Some("workqueue")
+}
+
+/// A stream as the server has it.
+#[derive(Deserialize)]
+struct State {
+    config: Config,
+    state: Contents,
+}
+
+/// What a stream holds.
+#[derive(Deserialize)]
+struct Contents {
+    messages: u64,
+    bytes: u64,
+    first_ts: Timestamp,
+}
+
+async fn state(bus: &Bus, stream: &str) -> Result<Option<State>, BusError> {
+    let what = format!("reading stream {stream}");
+    match bus
+        .api(&what, &format!("STREAM.INFO.{stream}"), &json!({}))
+        .await
+    {
+        Ok(state) => Ok(Some(state)),
+        Err(BusError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    total: usize,
+    #[serde(default)]
+    consumers: Option<Vec<Listed>>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    name: String,
+    config: Config,
+}
+
+async fn consumers(bus: &Bus, stream: &str) -> Result<Vec<(String, Config)>, BusError> {
+    let what = format!("listing the consumers of {stream}");
+    let mut all = Vec::new();
+    loop {
+        let page: Page = bus
+            .api(
+                &what,
+                &format!("CONSUMER.LIST.{stream}"),
+                &json!({"offset": all.len()}),
+            )
+            .await?;
+        let found = page.consumers.unwrap_or_default();
+        let end = found.is_empty();
+        all.extend(
+            found
+                .into_iter()
+                .map(|consumer| (consumer.name, consumer.config)),
+        );
+        if end || all.len() >= page.total {
+            return Ok(all);
+        }
+    }
+}

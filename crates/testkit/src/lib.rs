@@ -1,0 +1,159 @@
+#![doc = include_str!("../README.md")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::time::Duration;
+
+use broker::{Binary, Options, Port, Server};
+use bus::topology::{Retention, Topology, setup};
+use bus::{Bus, Connect};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+use tracing_subscriber::EnvFilter;
+
+/// Tests run on small machines: the server must not make its limits from the free space of the disk.
+const LIMITS: &str = "jetstream { max_file_store: 10GB, max_memory_store: 256MB }\n";
+
+/// Log lines to the test's output, and the TLS provider. May be called any number of times.
+pub fn prepare() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+        // A test program may have its own of either.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_test_writer()
+            .try_init();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+/// Waits until the condition holds.
+///
+/// # Panics
+/// When it does not hold within the deadline; `what` says what was waited for.
+pub async fn until(deadline: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + deadline;
+    while !holds().await {
+        assert!(Instant::now() < end, "not within {deadline:?}: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A nats-server for one test.
+pub struct Broker {
+    server: Server,
+    folder: TempDir,
+}
+
+impl Broker {
+    /// Starts one that syncs to disk as rarely as the server's default: a SIGKILL loses nothing either way, and it is
+    /// faster.
+    ///
+    /// # Panics
+    /// When there is none to start.
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts one with more lines in its configuration.
+    ///
+    /// # Panics
+    /// When there is none to start.
+    pub async fn start_with(config: &str) -> Self {
+        prepare();
+        let folder = tempfile::tempdir().expect("a folder for the broker");
+        let file = folder.path().join("server.conf");
+        let text = if config.contains("jetstream") {
+            config.to_owned()
+        } else {
+            format!("{LIMITS}{config}\n")
+        };
+        std::fs::write(&file, text).expect("the broker's configuration is written");
+        let options = Options {
+            port: Port::Free,
+            folder: folder.path().into(),
+            config: Some(file),
+            own_group: false,
+        };
+        let server = Server::start(binary().await, options)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        Self { server, folder }
+    }
+
+    /// Where clients connect.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Its folder: `data`, `server.conf` and `nats-server.log`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A new connection to a server on which everything is set up as declared.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn bus(&self) -> Bus {
+        let bus = self.connect().await;
+        setup(&bus, &Topology::declared(Retention::default()))
+            .await
+            .expect("the topology is set up");
+        bus
+    }
+
+    /// A new connection, with nothing set up.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn connect(&self) -> Bus {
+        let connect = Connect {
+            wait: Duration::from_secs(10),
+            ..Connect::to(self.url(), "test")
+        };
+        Bus::connect(&connect)
+            .await
+            .expect("the broker of the test is reached")
+    }
+
+    /// SIGKILL.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn kill_9(&mut self) {
+        self.server.kill().await.expect("the broker is killed");
+    }
+
+    /// Starts it again, on the same port and with the same data.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn restart(&mut self) {
+        self.server
+            .restart()
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors()
+        .nth(2)
+        .expect("this crate is two folders below the root")
+        .into()
+}
+
+async fn binary() -> Binary {
+    if let Some(path) = std::env::var_os("RACKTICK_TEST_NATS_SERVER") {
+        return Binary::at(path);
+    }
+    let cache = workspace().join(".cache");
+    let found = tokio::task::spawn_blocking(move || Binary::find(&cache))
+        .await
+        .expect("looking for it does not panic");
+    found.unwrap_or_else(|error| panic!("{error}"))
+}
