@@ -1,1 +1,76 @@
 #![doc = include_str!("../README.md")]
+
+mod arm;
+mod sweep;
+mod view;
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use bus::{Bus, BusError, Start};
+use jiff::Timestamp;
+use ledger::{Ledger, LedgerError};
+use model::policy::Policy;
+use model::speed::Speed;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::sweep::Sweep;
+
+/// How often the armed slots are compared with what the racks want, when nobody changes a rack. At least two slots of
+/// each rack are armed, and no schedule ticks twice as often as this.
+const ARM_EVERY: Duration = Duration::from_secs(20);
+
+/// What a scheduler is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The policy of racks that set nothing else, in real time.
+    pub policy: Policy,
+    /// By how much waits are divided.
+    pub speed: Speed,
+    /// The settle time of submits, at the speed in force. The sweep leaves alone what is younger, and comes round as
+    /// often.
+    pub settle: Duration,
+}
+
+/// Keeps slots armed and sweeps until `shutdown` resolves.
+///
+/// # Errors
+/// When the broker cannot be watched for good. A pass that fails is logged and made again.
+pub async fn run(
+    settings: Settings,
+    bus: Bus,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), BusError> {
+    let ledger = Ledger::new(bus);
+    let mut changes = ledger.racks().changes(Start::New).await?;
+    let mut sweep = Sweep::new(ledger.clone(), settings.clone());
+    let mut arming = every(settings.speed.shorten(ARM_EVERY), Duration::ZERO);
+    // The first sweep waits: what is under way right after a start is not lost.
+    let mut sweeping = every(settings.settle, settings.settle);
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => return Ok(()),
+            // A change only wakes the pass up: what to do follows from reading everything.
+            change = changes.next() => match change {
+                Ok(_) | Err(BusError::Malformed { .. }) => arming.reset_immediately(),
+                Err(error) => return Err(error),
+            },
+            _ = arming.tick() => report("arming slots", arm::pass(&ledger, Timestamp::now()).await),
+            _ = sweeping.tick() => report("sweeping", sweep.pass(Timestamp::now()).await),
+        }
+    }
+}
+
+fn every(period: Duration, first: Duration) -> tokio::time::Interval {
+    let mut interval = interval_at(Instant::now() + first, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+fn report(what: &str, result: Result<(), LedgerError>) {
+    if let Err(error) = result {
+        tracing::warn!("{what} failed and will be tried again: {error}");
+    }
+}

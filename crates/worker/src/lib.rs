@@ -1,1 +1,63 @@
 #![doc = include_str!("../README.md")]
+
+pub mod inputs;
+mod settings;
+pub mod submit;
+pub mod tick;
+pub mod trouble;
+pub mod watch;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bus::Bus;
+use bus::runtime::{Drained, Runtime};
+use ledger::Ledger;
+use maas::Maas;
+use model::task::TaskKind;
+use testflinger::Testflinger;
+
+pub use settings::{Settings, Timing};
+
+use crate::inputs::Sources;
+
+/// Ticks at work at a time in one worker. Each holds two lists in memory, and MAAS has one database.
+const TICKS: usize = 8;
+
+/// Works until `shutdown` resolves, then finishes what it began within the grace.
+///
+/// # Errors
+/// When the broker lacks something that the work needs, or cannot be reached for good.
+pub async fn run(
+    settings: Settings,
+    bus: Bus,
+    maas: Maas,
+    testflinger: Testflinger,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Drained {
+    let ledger = Ledger::new(bus.clone());
+    let settings = Arc::new(settings);
+    let sources = Arc::new(Sources::new(maas, testflinger.clone(), ledger.clone()));
+    let mut runtime = Runtime::new(bus, settings.name.clone());
+    for kind in &settings.only {
+        runtime = match kind {
+            TaskKind::Tick => {
+                let ticks = settings.concurrency.min(TICKS);
+                runtime.register(
+                    tick::Handler::new(ledger.clone(), sources.clone(), settings.clone()),
+                    ticks,
+                )
+            }
+            TaskKind::Submit => {
+                let handler =
+                    submit::Handler::new(ledger.clone(), testflinger.clone(), settings.clone());
+                runtime.register(handler, settings.concurrency)
+            }
+            TaskKind::Watch => {
+                let handler = watch::Handler::new(ledger.clone(), testflinger.clone());
+                runtime.register(handler, settings.concurrency)
+            }
+        };
+    }
+    runtime.run(shutdown, settings.grace).await
+}

@@ -1,0 +1,185 @@
+#![doc = include_str!("../README.md")]
+
+mod accounts;
+mod cancel;
+mod error;
+mod report;
+mod tasks;
+
+use std::sync::Arc;
+
+use bus::{Bucket, Bus, Outgoing, Written};
+use model::cycle::CycleRecord;
+use model::event::Event;
+use model::id::CycleId;
+use model::machine::{Forbidden, MachineRecord};
+use model::name::{MachineName, RackName};
+use model::rack::RackRecord;
+use model::subject::{bucket, key};
+
+pub use cancel::Cancelled;
+pub use error::LedgerError;
+pub use tasks::{outgoing, submit_task};
+
+/// How often a compare-and-set is tried again before the message is given back. Many more writers at one machine's
+/// record than this would be a mistake elsewhere.
+const TRIES: usize = 20;
+
+/// The records, and the events about them. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    bus: Bus,
+    racks: Bucket<RackRecord>,
+    machines: Bucket<MachineRecord>,
+    cycles: Bucket<CycleRecord>,
+    accounts: Arc<accounts::Accounts>,
+}
+
+/// A machine record as it was read. A machine that was never written has a blank record and no revision.
+#[derive(Debug, Clone)]
+pub struct MachineEntry {
+    /// The record.
+    pub record: MachineRecord,
+    /// The revision to compare with when writing; `None` while there is no record.
+    pub revision: Option<u64>,
+}
+
+impl Ledger {
+    /// The ledger of a broker.
+    pub fn new(bus: Bus) -> Self {
+        Self {
+            racks: bus.bucket(bucket::RACKS),
+            machines: bus.bucket(bucket::MACHINES),
+            cycles: bus.bucket(bucket::CYCLES),
+            accounts: Arc::default(),
+            bus,
+        }
+    }
+
+    /// The broker behind it.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// The rack records.
+    pub fn racks(&self) -> &Bucket<RackRecord> {
+        &self.racks
+    }
+
+    /// The machine records. Change them with [`Ledger::change_machine`] or [`Ledger::write_machine`].
+    pub fn machines(&self) -> &Bucket<MachineRecord> {
+        &self.machines
+    }
+
+    /// The cycle records.
+    pub fn cycles(&self) -> &Bucket<CycleRecord> {
+        &self.cycles
+    }
+
+    /// A rack's record.
+    pub async fn rack(&self, rack: &RackName) -> Result<Option<RackRecord>, LedgerError> {
+        Ok(self
+            .racks
+            .get(&key::rack(rack))
+            .await?
+            .map(|entry| entry.value))
+    }
+
+    /// A cycle's record.
+    pub async fn cycle(
+        &self,
+        rack: &RackName,
+        cycle: CycleId,
+    ) -> Result<Option<CycleRecord>, LedgerError> {
+        Ok(self
+            .cycles
+            .get(&key::cycle(rack, cycle))
+            .await?
+            .map(|entry| entry.value))
+    }
+
+    /// A machine's record.
+    pub async fn machine(&self, machine: &MachineName) -> Result<MachineEntry, LedgerError> {
+        Ok(match self.machines.get(&key::machine(machine)).await? {
+            Some(entry) => MachineEntry {
+                record: entry.value,
+                revision: Some(entry.revision),
+            },
+            None => MachineEntry {
+                record: MachineRecord::default(),
+                revision: None,
+            },
+        })
+    }
+
+    /// Writes a machine's record if nobody wrote it since it was read.
+    pub async fn write_machine(
+        &self,
+        machine: &MachineName,
+        entry: &MachineEntry,
+    ) -> Result<Written, LedgerError> {
+        let key = key::machine(machine);
+        Ok(match entry.revision {
+            Some(revision) => self.machines.update(&key, &entry.record, revision).await?,
+            None => self.machines.create(&key, &entry.record).await?,
+        })
+    }
+
+    /// Makes one transition of a machine's record. On a conflict the record is read again and the transition tried
+    /// on what it says now; the guard decides each time. Returns the record as written, or why the guard objected.
+    pub async fn change_machine(
+        &self,
+        machine: &MachineName,
+        mut entry: MachineEntry,
+        transition: impl Fn(&mut MachineRecord) -> Result<(), Forbidden>,
+    ) -> Result<Result<MachineEntry, Forbidden>, LedgerError> {
+        for _ in 0..TRIES {
+            if let Err(forbidden) = transition(&mut entry.record) {
+                return Ok(Err(forbidden));
+            }
+            match self.write_machine(machine, &entry).await? {
+                Written::Done(revision) => {
+                    return Ok(Ok(MachineEntry {
+                        revision: Some(revision),
+                        ..entry
+                    }));
+                }
+                Written::Conflict => entry = self.machine(machine).await?,
+            }
+        }
+        Err(LedgerError::Busy {
+            key: key::machine(machine),
+        })
+    }
+
+    /// Changes a rack's record. On a conflict the record is read again and the change made to what it says now. A
+    /// rack that is gone stays gone.
+    pub async fn change_rack(
+        &self,
+        rack: &RackName,
+        change: impl Fn(&mut RackRecord),
+    ) -> Result<bool, LedgerError> {
+        let key = key::rack(rack);
+        for _ in 0..TRIES {
+            let Some(mut entry) = self.racks.get(&key).await? else {
+                return Ok(false);
+            };
+            change(&mut entry.value);
+            if let Written::Done(_) = self
+                .racks
+                .update(&key, &entry.value, entry.revision)
+                .await?
+            {
+                return Ok(true);
+            }
+        }
+        Err(LedgerError::Busy { key })
+    }
+
+    /// Publishes an event under its own id and waits until it is stored.
+    pub async fn publish(&self, event: &Event) -> Result<(), LedgerError> {
+        let message = Outgoing::new(event.subject(), event.to_json()).with_id(event.id());
+        self.bus.publish(message).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! What the sweep knows of machines and cycles. The buckets keep one value per key, so reading what was stored since
+//! the last time brings every change; what is settled and closed is forgotten, which keeps this small.
+
+use std::collections::BTreeMap;
+
+use bus::Start;
+use jiff::{SignedDuration, Timestamp};
+use ledger::{Ledger, LedgerError};
+use model::cycle::{CycleRecord, Fate};
+use model::id::{CycleId, JobId};
+use model::machine::{Claim, MachineRecord};
+use model::name::{MachineName, RackName};
+use model::subject::key;
+
+/// Reads overlap by this much, because the broker's clock and ours differ.
+const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
+
+/// A machine, as far as the sweep cares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MachineView {
+    pub(crate) claim: Claim,
+    /// Settled jobs: where and until when they matter.
+    pub(crate) settled: BTreeMap<JobId, (RackName, CycleId, Timestamp)>,
+}
+
+/// What is not settled, and what settled fates are still kept.
+#[derive(Default)]
+pub(crate) struct View {
+    pub(crate) machines: BTreeMap<MachineName, MachineView>,
+    /// Cycles that are not closed.
+    pub(crate) open: BTreeMap<CycleId, CycleRecord>,
+    read_at: Option<Timestamp>,
+}
+
+impl View {
+    /// Reads what was written since the last call; everything, the first time.
+    pub(crate) async fn refresh(
+        &mut self,
+        ledger: &Ledger,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let start = match self.read_at {
+            Some(read_at) => Start::Since(read_at - OVERLAP),
+            None => Start::All,
+        };
+        let mut machines = ledger.machines().changes(start).await?;
+        while let Some(change) = machines.next_stored().await? {
+            let Some(machine) = key::parse_machine(&change.key) else {
+                continue;
+            };
+            match change.entry {
+                Some(entry) => self.see_machine(machine, entry.value),
+                None => drop(self.machines.remove(&machine)),
+            }
+        }
+        let mut cycles = ledger.cycles().changes(start).await?;
+        while let Some(change) = cycles.next_stored().await? {
+            match (change.entry, key::parse_cycle(&change.key)) {
+                (Some(entry), _) => self.see_cycle(entry.value),
+                (None, Some((_, cycle))) => drop(self.open.remove(&cycle)),
+                (None, None) => {}
+            }
+        }
+        self.read_at = Some(now);
+        Ok(())
+    }
+
+    fn see_machine(&mut self, machine: MachineName, record: MachineRecord) {
+        let settled = record
+            .settled
+            .into_iter()
+            .map(|(job, settled)| (job, (settled.rack, settled.cycle, settled.deploy_by)))
+            .collect::<BTreeMap<_, _>>();
+        if record.claim == Claim::Idle && settled.is_empty() {
+            self.machines.remove(&machine);
+        } else {
+            self.machines.insert(
+                machine,
+                MachineView {
+                    claim: record.claim,
+                    settled,
+                },
+            );
+        }
+    }
+
+    fn see_cycle(&mut self, record: CycleRecord) {
+        if record.closed {
+            self.open.remove(&record.cycle);
+        } else {
+            self.open.insert(record.cycle, record);
+        }
+    }
+
+    /// Open cycles with decisions.
+    pub(crate) fn planned(&self) -> impl Iterator<Item = (&CycleRecord, &model::cycle::Planned)> {
+        self.open.values().filter_map(|record| match &record.fate {
+            Fate::Planned(planned) => Some((record, planned)),
+            Fate::Missed { .. } | Fate::Failed { .. } => None,
+        })
+    }
+}

@@ -1,0 +1,188 @@
+//! Everything a cycle's decisions need, read from MAAS, Testflinger and the machine records.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bus::BusError;
+use jiff::Timestamp;
+use ledger::{Ledger, LedgerError};
+use maas::Maas;
+use model::name::{MachineName, RackName};
+use model::outcome::Phase;
+use model::policy::Policy;
+use model::rack::Sizes;
+use model::subject::key;
+use plan::inputs::{Agent, Inputs, Machine};
+use testflinger::Testflinger;
+use tokio::sync::Mutex;
+
+use crate::trouble::Trouble;
+
+/// How long the name behind the MAAS key is believed. It changes only when somebody makes a new key for another user.
+const WHOAMI: Duration = Duration::from_secs(3600);
+
+/// Where the inputs come from.
+pub struct Sources {
+    maas: Maas,
+    testflinger: Testflinger,
+    ledger: Ledger,
+    whoami: Mutex<Option<(Instant, String)>>,
+}
+
+/// Why the inputs are not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// MAAS or Testflinger.
+    #[error(transparent)]
+    Remote(#[from] Trouble),
+    /// The broker.
+    #[error(transparent)]
+    Broker(#[from] LedgerError),
+}
+
+impl Sources {
+    /// Reads from these.
+    pub fn new(maas: Maas, testflinger: Testflinger, ledger: Ledger) -> Self {
+        Self {
+            maas,
+            testflinger,
+            ledger,
+            whoami: Mutex::new(None),
+        }
+    }
+
+    /// Reads what decisions about a rack need now.
+    pub async fn read(
+        &self,
+        rack: &RackName,
+        paused: bool,
+        policy: Policy,
+    ) -> Result<Inputs, Unreadable> {
+        let (machines, agents, whoami, allowed_queues) = tokio::try_join!(
+            async {
+                self.maas
+                    .machines_by_tag(rack.as_str())
+                    .await
+                    .map_err(Trouble::from)
+            },
+            async { self.testflinger.agents().await.map_err(Trouble::from) },
+            self.whoami(),
+            async {
+                self.testflinger
+                    .allowed_queues()
+                    .await
+                    .map_err(Trouble::from)
+            },
+        )?;
+        let machines = machines
+            .into_iter()
+            .map(machine)
+            .collect::<Result<Vec<_>, _>>()?;
+        let claims = self.claims(&machines).await.map_err(LedgerError::from)?;
+        let agents = agents.into_iter().map(agent).collect();
+        Ok(Inputs {
+            v: Inputs::VERSION,
+            now: Timestamp::now(),
+            rack: rack.clone(),
+            paused,
+            policy,
+            whoami,
+            machines,
+            agents,
+            claims,
+            allowed_queues,
+        })
+    }
+
+    async fn whoami(&self) -> Result<String, Trouble> {
+        let mut known = self.whoami.lock().await;
+        match known.as_ref() {
+            Some((since, name)) if since.elapsed() < WHOAMI => Ok(name.clone()),
+            _ => {
+                let name = self.maas.whoami().await?.name;
+                *known = Some((Instant::now(), name.clone()));
+                Ok(name)
+            }
+        }
+    }
+
+    async fn claims(
+        &self,
+        machines: &[Machine],
+    ) -> Result<BTreeMap<MachineName, model::id::JobId>, BusError> {
+        let keys: Vec<String> = machines
+            .iter()
+            .map(|machine| key::machine(&machine.hostname))
+            .collect();
+        let records = self.ledger.machines().get_many(keys).await?;
+        let claims = machines.iter().filter_map(|machine| {
+            let record = records.get(&key::machine(&machine.hostname))?;
+            Some((machine.hostname.clone(), record.value.claim.job()?))
+        });
+        Ok(claims.collect())
+    }
+}
+
+/// The sizes by which a sudden shrink is noticed.
+pub fn sizes(inputs: &Inputs) -> Sizes {
+    Sizes {
+        machines: inputs.machines.len(),
+        agents: inputs.agents.len(),
+    }
+}
+
+fn machine(read: maas::Machine) -> Result<Machine, Trouble> {
+    let hostname = MachineName::new(read.hostname).map_err(|error| Trouble {
+        cause: "malformed",
+        message: format!(
+            "MAAS lists machine {} with an unusable host name: {error}",
+            read.system_id
+        ),
+        retry_after: None,
+    })?;
+    Ok(Machine {
+        hostname,
+        system_id: read.system_id,
+        status: read.status,
+        status_name: read.status_name,
+        owner: read.owner,
+        locked: read.locked,
+    })
+}
+
+/// An agent as the decisions see it.
+pub(crate) fn agent(read: testflinger::Agent) -> Agent {
+    Agent {
+        name: read.name,
+        state: read.state,
+        queues: read.queues.into_iter().collect(),
+        location: read.location,
+        updated_at: read.updated_at,
+        streak_type: read.provision_streak_type,
+        streak_count: read
+            .provision_streak_count
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(0),
+        restricted_to: read
+            .restricted_to
+            .into_iter()
+            .map(|(queue, owners)| (queue, owners.into_iter().collect()))
+            .collect(),
+    }
+}
+
+/// Statuses of phases, in the records' words.
+pub(crate) fn statuses(read: &BTreeMap<testflinger::Phase, i64>) -> BTreeMap<Phase, i64> {
+    let phase = |phase| match phase {
+        testflinger::Phase::Setup => Phase::Setup,
+        testflinger::Phase::Provision => Phase::Provision,
+        testflinger::Phase::FirmwareUpdate => Phase::FirmwareUpdate,
+        testflinger::Phase::Test => Phase::Test,
+        testflinger::Phase::Allocate => Phase::Allocate,
+        testflinger::Phase::Reserve => Phase::Reserve,
+        testflinger::Phase::Cleanup => Phase::Cleanup,
+    };
+    read.iter()
+        .map(|(read, status)| (phase(*read), *status))
+        .collect()
+}

@@ -1,0 +1,173 @@
+//! The part of a submit that speaks with Testflinger, under a claim of its own.
+
+use std::time::Instant;
+
+use bus::runtime::{Delivery, TaskError};
+use jiff::Timestamp;
+use ledger::MachineEntry;
+use model::machine::Settled;
+use model::outcome::{Outcome, Skip, SkipReason};
+use model::task::Submit;
+use serde_json::Map;
+use testflinger::{JobDocument, Presence, SubmitError};
+use uuid::Uuid;
+
+use super::{Handler, Step};
+use crate::inputs::agent;
+use crate::trouble::{Trouble, again, broker_again};
+
+/// The attempt that this handler makes.
+pub(super) struct Own {
+    /// Its mark in the claim.
+    pub(super) attempt: Uuid,
+    /// Before its claim was written.
+    pub(super) begun: Instant,
+    /// Whether the job may be there already.
+    pub(super) ask_first: bool,
+}
+
+impl Handler {
+    /// Makes sure that the job is in Testflinger, or never will be.
+    pub(super) async fn bring_there(
+        &self,
+        task: &Submit,
+        entry: MachineEntry,
+        own: Own,
+        delivery: &Delivery,
+    ) -> Result<Step, TaskError> {
+        let broker = broker_again(delivery.attempt);
+        if own.ask_first {
+            match self.testflinger.job(&task.job.to_string()).await {
+                Ok(Presence::There) => return self.run(task, entry).await.map_err(&broker),
+                Ok(Presence::Absent) => {
+                    if let Some(cancel) = entry.record.claim.cancel() {
+                        let skip = Skip::of(SkipReason::Cancelled, &cancel.by);
+                        return self
+                            .give_up(task, entry, own.attempt, Outcome::Skipped(skip), delivery)
+                            .await;
+                    }
+                    if Timestamp::now() >= task.deploy_by {
+                        let skip = Skip::of(
+                            SkipReason::TooLate,
+                            "it had not reached Testflinger by deploy_by",
+                        );
+                        return self
+                            .give_up(task, entry, own.attempt, Outcome::Skipped(skip), delivery)
+                            .await;
+                    }
+                }
+                Err(error) => return Err(self.after_settling(delivery, &Trouble::from(error))),
+            }
+        }
+        if !self.settings.timing.allows_post_after(own.begun.elapsed()) {
+            return Err(TaskError::retry(
+                self.settling(),
+                "too little of the settle time was left for a POST",
+            ));
+        }
+        match self.post(task).await {
+            Ok(()) => self.run(task, entry).await.map_err(&broker),
+            Err(SubmitError::Refused { status, message }) => {
+                let outcome = Outcome::Rejected { status, message };
+                self.give_up(task, entry, own.attempt, outcome, delivery)
+                    .await
+            }
+            // Not stored and our trouble, or unknown: either way the next attempt waits, asks, and posts only if the
+            // job is clearly not there.
+            Err(SubmitError::NotStored(error) | SubmitError::Unknown(error)) => {
+                Err(self.after_settling(delivery, &Trouble::from(error)))
+            }
+        }
+    }
+
+    /// The job document: what the policy says, and what makes it this machine's one job of this cycle.
+    async fn post(&self, task: &Submit) -> Result<(), SubmitError> {
+        let tags = [
+            "racktick".to_owned(),
+            format!("racktick-rack:{}", task.rack),
+            format!("racktick-cycle:{}", task.cycle),
+        ];
+        let no_template = Map::new();
+        let document = JobDocument {
+            job_id: &task.job.to_string(),
+            job_queue: task.machine.as_str(),
+            name: &format!("racktick {} {}", task.rack, task.machine),
+            tags: &tags,
+            template: task.document.as_object().unwrap_or(&no_template),
+        };
+        self.testflinger.submit(&document).await
+    }
+
+    /// M4, M5, M6, and the report of it.
+    async fn give_up(
+        &self,
+        task: &Submit,
+        entry: MachineEntry,
+        attempt: Uuid,
+        outcome: Outcome,
+        delivery: &Delivery,
+    ) -> Result<Step, TaskError> {
+        let broker = broker_again(delivery.attempt);
+        let settled = Settled {
+            cancel: entry.record.claim.cancel().cloned(),
+            ..self.settled(task, outcome)
+        };
+        let written = self
+            .ledger
+            .change_machine(&task.machine, entry, |record| {
+                record.give_up(task.job, attempt, settled.clone())
+            })
+            .await
+            .map_err(&broker)?;
+        if written.is_err() {
+            return Ok(Step::Again);
+        }
+        self.ledger
+            .report(&task.machine, task.job, &settled)
+            .await
+            .map_err(&broker)?;
+        Ok(Step::Done)
+    }
+
+    /// What objects to the decision now: the rack was paused, or the agent's state changed.
+    pub(super) async fn objection(
+        &self,
+        task: &Submit,
+        delivery: &Delivery,
+    ) -> Result<Option<Skip>, TaskError> {
+        let rack = self
+            .ledger
+            .rack(&task.rack)
+            .await
+            .map_err(broker_again(delivery.attempt))?;
+        if let Some(pause) = rack.as_ref().and_then(|rack| rack.paused.as_ref()) {
+            return Ok(Some(Skip::of(SkipReason::RackPaused, &pause.by)));
+        }
+        let trouble = |error| again(delivery.attempt, &Trouble::from(error));
+        let found = self
+            .testflinger
+            .agent(task.machine.as_str())
+            .await
+            .map_err(trouble)?;
+        let allowed = self.testflinger.allowed_queues().await.map_err(trouble)?;
+        let policy = self.settings.policy_of(rack.as_ref());
+        let found = found.map(agent);
+        Ok(plan::decide::object_to_agent(
+            &policy,
+            Timestamp::now(),
+            found.as_ref(),
+            &task.machine,
+            &allowed,
+        ))
+    }
+
+    /// The attempt is left to settle: nothing it sent can arrive after that.
+    fn after_settling(&self, delivery: &Delivery, trouble: &Trouble) -> TaskError {
+        let after = plan::retry::after_attempt(delivery.attempt, trouble.retry_after);
+        TaskError::retry(after.max(self.settling()), trouble.to_string())
+    }
+
+    fn settling(&self) -> std::time::Duration {
+        self.settings.timing.settle + self.settings.timing.margin
+    }
+}

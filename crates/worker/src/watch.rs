@@ -1,0 +1,339 @@
+//! `task.watch.>`: one look at one job. A look that finds the job at work arms the next; the last one settles the
+//! verdict, which frees the machine, and reports it.
+
+use std::time::Duration;
+
+use bus::Written;
+use bus::runtime::{Delivery, TaskError};
+use jiff::Timestamp;
+use ledger::{Ledger, LedgerError, MachineEntry};
+use model::event::{Event, Fact, Job};
+use model::machine::{CancelCause, CancelRequest, Claim, Settled};
+use model::task::Watch;
+use plan::look::{Conclusion, Counters, Seen};
+use plan::verdict::ResultDocument;
+use testflinger::{JobResult, Presence, Testflinger};
+
+use crate::inputs::statuses;
+use crate::trouble::{Trouble, broker_again};
+
+/// How often the record may change under a handler before the message is given back.
+const ROUNDS: usize = 20;
+
+/// What a look saw.
+struct Sight {
+    /// `None`: neither a result nor the job itself is there.
+    result: Option<JobResult>,
+    /// The job that its agent says to be working on, where that matters.
+    agent_job: Option<String>,
+}
+
+impl Sight {
+    /// The job's state. A result without one says nothing, and is no final state.
+    fn state(&self) -> Option<&str> {
+        self.result
+            .as_ref()
+            .map(|result| result.job_state.as_deref().unwrap_or(""))
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        match self.state() {
+            Some(state) => Seen::There {
+                state,
+                agent_job: self.agent_job.as_deref(),
+            },
+            None => Seen::Absent,
+        }
+    }
+}
+
+/// Looks at jobs.
+pub struct Handler {
+    ledger: Ledger,
+    testflinger: Testflinger,
+}
+
+impl bus::runtime::Handler<Watch> for Handler {
+    async fn handle(&self, task: Watch, delivery: &Delivery) -> Result<(), TaskError> {
+        let broker = broker_again(delivery.attempt);
+        for _ in 0..ROUNDS {
+            let entry = self.ledger.machine(&task.machine).await.map_err(&broker)?;
+            if let Some(settled) = entry.record.settled.get(&task.job) {
+                return self
+                    .ledger
+                    .report(&task.machine, task.job, settled)
+                    .await
+                    .map_err(&broker);
+            }
+            if entry.record.claim.job() != Some(task.job) {
+                return self.unknown(&task).await.map_err(&broker);
+            }
+            if self.look(&task, entry, delivery).await.map_err(&broker)? {
+                return Ok(());
+            }
+        }
+        Err(TaskError::retry(
+            Duration::from_secs(1),
+            format!("the record of {} keeps changing", task.machine),
+        ))
+    }
+}
+
+impl Handler {
+    /// A handler on these.
+    pub fn new(ledger: Ledger, testflinger: Testflinger) -> Self {
+        Self {
+            ledger,
+            testflinger,
+        }
+    }
+
+    /// One look. False when the record changed meanwhile and has to be read again.
+    async fn look(
+        &self,
+        task: &Watch,
+        entry: MachineEntry,
+        delivery: &Delivery,
+    ) -> Result<bool, LedgerError> {
+        let sight = match self.see(task).await {
+            Ok(sight) => sight,
+            Err(trouble) => {
+                tracing::warn!(job.id = %task.job, cause = trouble.cause, "a look failed and is repeated: {trouble}");
+                let next = Watch {
+                    failed: task.failed + 1,
+                    look: task.look + 1,
+                    ..task.clone()
+                };
+                let due = plan::look::repeat_look(
+                    &task.pace,
+                    next.failed,
+                    Timestamp::now(),
+                    trouble.retry_after,
+                );
+                self.ledger.arm_look(&next, due).await?;
+                return Ok(true);
+            }
+        };
+        if let Some(state) = sight.state()
+            && task.state.as_deref() != Some(state)
+        {
+            let fact = Fact::JobProgressed {
+                job: about(task),
+                state: state.to_owned(),
+            };
+            // The message's own time, so that a redelivery says the same.
+            self.publish(task, delivery.stored_at, fact).await?;
+        }
+        let running = matches!(entry.record.claim, Claim::Running(_));
+        match plan::look::conclude(task, running, sight.seen()) {
+            Conclusion::Over => self.settle(task, entry, sight.result).await,
+            Conclusion::Gone => self.settle(task, entry, None).await,
+            Conclusion::NotOver(counters) => self.look_again(task, entry, &sight, counters).await,
+        }
+    }
+
+    /// Sees to a cancel where one is due, and arms the next look. False as in [`Handler::look`].
+    async fn look_again(
+        &self,
+        task: &Watch,
+        entry: MachineEntry,
+        sight: &Sight,
+        counters: Counters,
+    ) -> Result<bool, LedgerError> {
+        let now = Timestamp::now();
+        // Before the claim is `running` there is no deadline.
+        let deadline = match &entry.record.claim {
+            Claim::Running(running) => running.deadline,
+            Claim::Submitting(_) | Claim::Idle => Timestamp::MAX,
+        };
+        if !self.see_to_cancel(task, entry, sight, now).await? {
+            return Ok(false);
+        }
+        let next = Watch {
+            look: task.look + 1,
+            state: sight
+                .state()
+                .map(str::to_owned)
+                .or_else(|| task.state.clone()),
+            absent: counters.absent,
+            let_go: counters.let_go,
+            failed: 0,
+            ..task.clone()
+        };
+        self.ledger
+            .arm_look(
+                &next,
+                plan::look::next_look(&task.pace, deadline, now, counters),
+            )
+            .await?;
+        Ok(true)
+    }
+
+    /// What Testflinger says of the job, and of its agent when that matters.
+    async fn see(&self, task: &Watch) -> Result<Sight, Trouble> {
+        let job = task.job.to_string();
+        let Some(result) = self.testflinger.result(&job).await? else {
+            return match self.testflinger.job(&job).await? {
+                Presence::Absent => Ok(Sight {
+                    result: None,
+                    agent_job: None,
+                }),
+                Presence::There => Err(Trouble {
+                    cause: "malformed",
+                    message: "Testflinger has the job, but says that it has no result".into(),
+                    retry_after: None,
+                }),
+            };
+        };
+        let agent_job = match result.job_state.as_deref() {
+            Some(state) if plan::look::needs_agent(state) => self
+                .testflinger
+                .agent(task.machine.as_str())
+                .await?
+                .and_then(|agent| agent.job_id),
+            _ => None,
+        };
+        Ok(Sight {
+            result: Some(result),
+            agent_job,
+        })
+    }
+
+    /// M9 where it is due, and the request at Testflinger, repeated on each look because an agent's next report may
+    /// have overwritten it. False when the record has to be read again.
+    async fn see_to_cancel(
+        &self,
+        task: &Watch,
+        entry: MachineEntry,
+        sight: &Sight,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let Claim::Running(running) = &entry.record.claim else {
+            return Ok(true);
+        };
+        let request = match &running.cancel {
+            Some(_) => None,
+            None if sight.state().is_some_and(plan::look::needs_agent) => Some((
+                CancelCause::Seen,
+                "testflinger",
+                "it was cancelled in Testflinger",
+            )),
+            None if now >= running.deadline => Some((
+                CancelCause::Deadline,
+                "racktick",
+                "it ran past its deadline",
+            )),
+            None => return Ok(true),
+        };
+        if let Some((cause, by, why)) = request {
+            if cause == CancelCause::Deadline {
+                let fact = Fact::JobOverdue {
+                    job: about(task),
+                    deadline: running.deadline,
+                };
+                self.publish(task, running.deadline, fact).await?;
+            }
+            let request = CancelRequest {
+                cause,
+                by: by.into(),
+                why: why.into(),
+                at: now,
+            };
+            let written = self
+                .ledger
+                .change_machine(&task.machine, entry, |record| {
+                    record.ask_to_cancel(task.job, request.clone())
+                })
+                .await?;
+            if written.is_err() {
+                return Ok(false);
+            }
+        }
+        if let Err(error) = self.testflinger.cancel(&task.job.to_string()).await {
+            // The next look asks again.
+            tracing::warn!(job.id = %task.job, "Testflinger did not take the cancel: {}", Trouble::from(error));
+        }
+        Ok(true)
+    }
+
+    /// M7, and the report of it; without a result Testflinger has forgotten the job. False as in [`Handler::look`].
+    async fn settle(
+        &self,
+        task: &Watch,
+        mut entry: MachineEntry,
+        result: Option<JobResult>,
+    ) -> Result<bool, LedgerError> {
+        let (submitted_at, deploy_by) = match &entry.record.claim {
+            Claim::Running(claim) => (Some(claim.submitted_at), claim.deploy_by),
+            Claim::Submitting(claim) => (None, claim.deploy_by),
+            Claim::Idle => return Ok(false),
+        };
+        let cancel = entry.record.claim.cancel().cloned();
+        let (outcome, statuses, device) = match result {
+            None => (plan::verdict::gone(), Default::default(), None),
+            Some(result) => {
+                let document = ResultDocument {
+                    state: result.job_state.unwrap_or_default(),
+                    statuses: statuses(&result.phases),
+                };
+                (
+                    plan::verdict::verdict(&document, cancel.as_ref()),
+                    document.statuses,
+                    result.device_info,
+                )
+            }
+        };
+        let settled = Settled {
+            cycle: task.cycle,
+            rack: task.rack.clone(),
+            outcome,
+            at: Timestamp::now(),
+            deploy_by,
+            submitted_at,
+            statuses,
+            device,
+            cancel,
+        };
+        if entry.record.conclude(task.job, settled.clone()).is_err() {
+            return Ok(false);
+        }
+        match self.ledger.write_machine(&task.machine, &entry).await? {
+            Written::Conflict => Ok(false),
+            Written::Done(_) => {
+                self.ledger
+                    .report(&task.machine, task.job, &settled)
+                    .await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Neither settled nor claimed: the fate was forgotten after its cycle was closed, or the record rolled back. The
+    /// records were read from the leader, so this is no stale read.
+    async fn unknown(&self, task: &Watch) -> Result<(), LedgerError> {
+        if let Some(record) = self.ledger.cycle(&task.rack, task.cycle).await?
+            && !record.outcomes.contains_key(&task.machine)
+        {
+            tracing::error!(machine.name = %task.machine, job.id = %task.job, "a look found no claim of its job");
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, task: &Watch, time: Timestamp, fact: Fact) -> Result<(), LedgerError> {
+        self.ledger
+            .publish(&Event {
+                time,
+                rack: task.rack.clone(),
+                cycle: task.cycle,
+                fact,
+            })
+            .await
+    }
+}
+
+fn about(task: &Watch) -> Job {
+    Job {
+        machine: task.machine.clone(),
+        job: task.job,
+    }
+}
