@@ -47,8 +47,8 @@ pub enum Error {
         /// Its value.
         after: Duration,
     },
-    /// The connection broke, or the answer ended before it was complete.
-    #[error("the connection to {server} was cut off")]
+    /// The connection broke, the answer ended before it was complete, or it was no HTTP at all.
+    #[error("{server} gave no complete answer")]
     Cut {
         /// Host and port.
         server: String,

@@ -1,10 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use rest::{Http, List};
+use rest::{Http, List, Object, Refusal};
 use serde::{Deserialize, Serialize};
 
+use crate::client::Testflinger;
 use crate::date;
+use crate::error::TestflingerError;
 
 /// What racktick needs to know of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +41,7 @@ pub struct Agent {
 
 /// An agent as the server writes it.
 #[derive(Deserialize)]
-pub(crate) struct Written {
+struct Written {
     name: Option<String>,
     state: Option<String>,
     queues: Option<List<String>>,
@@ -54,7 +56,7 @@ pub(crate) struct Written {
 
 impl Written {
     /// An agent without a name is nobody: such an answer is not to be trusted.
-    pub(crate) fn agent(self, http: &Http) -> Result<Agent, rest::Error> {
+    fn agent(self, http: &Http) -> Result<Agent, rest::Error> {
         // An empty text means the same as none.
         let text = |text: Option<String>| text.filter(|text| !text.is_empty());
         let set = |list: Option<List<String>>| list.unwrap_or_default().0.into_iter().collect();
@@ -73,5 +75,55 @@ impl Written {
                 .map(|(queue, owners)| (queue, set(owners)))
                 .collect(),
         })
+    }
+}
+
+impl Testflinger {
+    /// All agents.
+    pub async fn agents(&self) -> Result<Vec<Agent>, TestflingerError> {
+        const DOING: &str = "read the agents";
+        let answer = self.get(DOING, &["v1", "agents", "data"]).await?;
+        let List(written): List<Object<Written>> = self
+            .read(DOING, answer, self.http.limits().list_bytes)
+            .await?;
+        let agents: Result<Vec<Agent>, rest::Error> = written
+            .into_iter()
+            .map(|Object(written)| written.agent(&self.http))
+            .collect();
+        agents.map_err(|error| self.error(DOING, error))
+    }
+
+    /// One agent; none if the server does not know it.
+    pub async fn agent(&self, name: &str) -> Result<Option<Agent>, TestflingerError> {
+        const DOING: &str = "read the agent";
+        if matches!(name, "" | "." | "..") {
+            // No path can hold such a name: it would ask for something else.
+            return Ok(None);
+        }
+        let answer = self.get(DOING, &["v1", "agents", "data", name]).await?;
+        if answer.status() == 404 {
+            let error = answer.refused().await;
+            // Any other 404 is about the address, not about the agent.
+            let unknown = error
+                .refusal()
+                .and_then(Refusal::json)
+                .is_some_and(|body| body == serde_json::json!({}));
+            return if unknown {
+                Ok(None)
+            } else {
+                Err(self.error(DOING, error))
+            };
+        }
+        let Object(written): Object<Written> = self
+            .read(DOING, answer, self.http.limits().body_bytes)
+            .await?;
+        let agent = written
+            .agent(&self.http)
+            .map_err(|error| self.error(DOING, error))?;
+        if agent.name != name {
+            let why = format!("it is about agent `{}`, not about `{name}`", agent.name);
+            return Err(self.error(DOING, self.http.malformed(&why)));
+        }
+        Ok(Some(agent))
     }
 }

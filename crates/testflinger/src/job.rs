@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rest::{Http, Object};
+use rest::{Answer, Http, List, Object};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::client::Testflinger;
 use crate::date;
+use crate::error::TestflingerError;
 
 /// The phases of a job, in the order in which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -73,7 +75,7 @@ const LONGEST_DEVICE_INFO: usize = 8 << 10;
 
 /// A result as the server writes it. Everything else in it, the logs above all, is skipped while it comes.
 #[derive(Deserialize)]
-pub(crate) struct Written {
+struct Written {
     job_state: Option<String>,
     setup_status: Option<i64>,
     provision_status: Option<i64>,
@@ -128,3 +130,144 @@ impl Identity {
 }
 
 pub(crate) type IdentityObject = Object<Identity>;
+
+impl Testflinger {
+    /// Whether a job is stored. Absent only for a clean 204, which a job older than seven days gives, too.
+    pub async fn job(&self, job_id: &str) -> Result<Presence, TestflingerError> {
+        const DOING: &str = "look for the job";
+        let answer = self.get(DOING, &["v1", "job", job_id]).await?;
+        if answer.status() == 204 {
+            answer
+                .nothing()
+                .await
+                .map_err(|error| self.error(DOING, error))?;
+            return Ok(Presence::Absent);
+        }
+        let Object(identity): IdentityObject = self
+            .read(DOING, answer, self.http.limits().body_bytes)
+            .await?;
+        identity
+            .expect(job_id, &self.http)
+            .map_err(|error| self.error(DOING, error))?;
+        Ok(Presence::There)
+    }
+
+    /// State and phases of a job; none for a clean 204, as [`Self::job`].
+    pub async fn result(&self, job_id: &str) -> Result<Option<JobResult>, TestflingerError> {
+        const DOING: &str = "read the result of the job";
+        let answer = self.get(DOING, &["v1", "result", job_id]).await?;
+        if answer.status() == 204 {
+            answer
+                .nothing()
+                .await
+                .map_err(|error| self.error(DOING, error))?;
+            return Ok(None);
+        }
+        let Object(written): Object<Written> = self
+            .read(DOING, answer, self.http.limits().result_bytes)
+            .await?;
+        Ok(Some(written.into()))
+    }
+
+    /// How many jobs are before this one in its queue; none once it is not waiting any more, or unknown.
+    pub async fn position(&self, job_id: &str) -> Result<Option<u64>, TestflingerError> {
+        const DOING: &str = "read the position of the job";
+        let answer = self.get(DOING, &["v1", "job", job_id, "position"]).await?;
+        let position = match answer.status() {
+            200 => answer.text().await.and_then(|text| {
+                text.trim()
+                    .parse()
+                    .map(Some)
+                    .map_err(|_| self.http.malformed(&format!("`{text}` is no position")))
+            }),
+            _ => match answer.refused().await {
+                error
+                    if error
+                        .refusal()
+                        .is_some_and(|refusal| refusal.status == 410 && !refusal.html) =>
+                {
+                    Ok(None)
+                }
+                error => Err(error),
+            },
+        };
+        position.map_err(|error| self.error(DOING, error))
+    }
+
+    /// All jobs of a queue, over or not, of the last seven days. An unknown queue has none.
+    pub async fn queue_jobs(&self, queue: &str) -> Result<Vec<JobSummary>, TestflingerError> {
+        const DOING: &str = "read the jobs of the queue";
+        let answer = self.get(DOING, &["v1", "queues", queue, "jobs"]).await?;
+        self.jobs(DOING, answer).await
+    }
+
+    /// The jobs that bear all of these tags.
+    pub async fn search_by_tags(&self, tags: &[&str]) -> Result<Vec<JobSummary>, TestflingerError> {
+        const DOING: &str = "search for jobs";
+        let query: Vec<_> = tags
+            .iter()
+            .map(|tag| ("tags", *tag))
+            .chain([("match", "all")])
+            .collect();
+        let request = self.http.get(&["v1", "job", "search"]).query(&query);
+        let answer = self
+            .call(request)
+            .await
+            .map_err(|failure| self.failed(DOING, failure))?;
+        self.jobs(DOING, answer).await
+    }
+
+    /// Asks for the end of a job. That it was taken does not mean that the agent has stopped.
+    pub async fn cancel(&self, job_id: &str) -> Result<Cancel, TestflingerError> {
+        const DOING: &str = "cancel the job";
+        let request = self
+            .http
+            .post(&["v1", "job", job_id, "action"])
+            .json(&json!({"action": "cancel"}));
+        let answer = self
+            .call(request)
+            .await
+            .map_err(|failure| self.failed(DOING, failure))?;
+        let cancel = match answer.status() {
+            200 => answer
+                .text()
+                .await
+                .and_then(|text| match text.trim().trim_matches('"') {
+                    "OK" => Ok(Cancel::Cancelled),
+                    other => Err(self.http.malformed(&format!("`{other}` instead of `OK`"))),
+                }),
+            _ => match answer.refused().await {
+                error if says_over(&error) => Ok(Cancel::AlreadyOver),
+                error => Err(error),
+            },
+        };
+        cancel.map_err(|error| self.error(DOING, error))
+    }
+
+    async fn jobs(
+        &self,
+        doing: &'static str,
+        answer: Answer,
+    ) -> Result<Vec<JobSummary>, TestflingerError> {
+        if answer.status() == 204 {
+            answer
+                .nothing()
+                .await
+                .map_err(|error| self.error(doing, error))?;
+            return Ok(Vec::new());
+        }
+        let List(jobs): List<Object<JobSummary>> = self
+            .read(doing, answer, self.http.limits().list_bytes)
+            .await?;
+        Ok(jobs.into_iter().map(|Object(job)| job).collect())
+    }
+}
+
+/// The 400 that a second cancel gets, and the cancel of a job that ended by itself.
+fn says_over(error: &rest::Error) -> bool {
+    error.refusal().is_some_and(|refusal| {
+        refusal.status == 400
+            && !refusal.html
+            && refusal.excerpt().contains("already completed or cancelled")
+    })
+}

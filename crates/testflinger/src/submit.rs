@@ -1,8 +1,11 @@
 use std::time::Duration;
 
-use rest::{Class, Error, Http};
+use rest::{Class, Error, Http, Object};
 
+use crate::client::{Failure, Testflinger};
+use crate::document::JobDocument;
 use crate::error::{TestflingerError, message};
+use crate::job::IdentityObject;
 
 /// Why a job is not known to be stored.
 #[derive(Debug, thiserror::Error)]
@@ -25,29 +28,25 @@ pub enum SubmitError {
 
 impl SubmitError {
     /// Sorts what came after the POST had left, or should have.
-    pub(crate) fn new(http: &Http, error: Error) -> Self {
+    fn new(http: &Http, error: Error) -> Self {
         const DOING: &str = "submit the job";
-        let status = match error.refusal() {
-            // A page from in between, or half a body, does not prove that the server said no.
-            Some(refusal) if refusal.html || !refusal.complete => None,
-            Some(refusal) => Some(refusal),
-            None => None,
-        };
-        match status.map(|refusal| (refusal.status, refusal)) {
-            Some((status @ (400 | 422), refusal)) => {
-                return Self::Refused {
-                    status,
-                    message: message(http, refusal),
-                };
-            }
-            Some((401 | 403 | 404 | 429, _)) => {
-                return Self::NotStored(TestflingerError::new(http, DOING, error));
-            }
-            _ => {}
+        // A page from in between, or half a body, does not prove that the server said no.
+        let proof = error
+            .refusal()
+            .filter(|refusal| !refusal.html && refusal.complete);
+        if let Some(refusal) = proof
+            && matches!(refusal.status, 400 | 422)
+        {
+            return Self::Refused {
+                status: refusal.status,
+                message: message(http, refusal),
+            };
         }
-        let never_sent = error.never_sent();
+        let our_trouble =
+            proof.is_some_and(|refusal| matches!(refusal.status, 401 | 403 | 404 | 429));
+        let not_stored = our_trouble || error.never_sent();
         let error = TestflingerError::new(http, DOING, error);
-        if never_sent {
+        if not_stored {
             Self::NotStored(error)
         } else {
             Self::Unknown(error)
@@ -76,5 +75,30 @@ impl SubmitError {
             Self::Refused { .. } => "refused",
             Self::NotStored(error) | Self::Unknown(error) => error.cause(),
         }
+    }
+}
+
+impl Testflinger {
+    /// Submits a job, once. Everything here, a new access token included, ends within [`Limits::total`].
+    pub async fn submit(&self, document: &JobDocument<'_>) -> Result<(), SubmitError> {
+        let stored = async {
+            let answer = self
+                .call(self.http.post(&["v1", "job"]).json(document))
+                .await?;
+            if answer.status() != 200 {
+                return Err(Failure::Http(answer.refused().await));
+            }
+            let Object(identity): IdentityObject = answer
+                .json(self.http.limits().body_bytes)
+                .await
+                .map_err(Failure::Http)?;
+            identity
+                .expect(document.job_id, &self.http)
+                .map_err(Failure::Http)
+        };
+        stored.await.map_err(|failure| match failure {
+            Failure::Token(error) => SubmitError::NotStored(error),
+            Failure::Http(error) => SubmitError::new(&self.http, error),
+        })
     }
 }
