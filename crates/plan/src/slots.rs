@@ -152,7 +152,7 @@ pub fn deploy_by(planned_at: Timestamp, spread: Duration, submit_window: Duratio
 }
 
 /// `wait` after `time`, or the end of all calendars.
-pub(crate) fn later(time: Timestamp, wait: Duration) -> Timestamp {
+pub fn later(time: Timestamp, wait: Duration) -> Timestamp {
     SignedDuration::try_from(wait)
         .ok()
         .and_then(|wait| time.checked_add(wait).ok())
@@ -187,8 +187,8 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "slots/properties.rs"]
+mod clock_changes;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
-#[path = "slots/tests.rs"]
 mod tests;

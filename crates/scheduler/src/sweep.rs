@@ -252,7 +252,10 @@ impl Sweep {
             self.settings.speed,
         );
         let window = plan::slots::catch_up(&policy, Some(slots.period()));
-        let oldest = (now - signed(window)).max(record.since);
+        let oldest = now
+            .saturating_sub(signed(window))
+            .unwrap_or(Timestamp::MIN)
+            .max(record.since);
         let newest = now - signed(self.settings.settle.min(Duration::from_secs(60)));
         slots
             .iter_after(oldest)

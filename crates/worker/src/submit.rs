@@ -17,6 +17,7 @@ use model::id::{CycleId, JobId};
 use model::machine::{Claim, Running, Settled, Submitting};
 use model::outcome::{Outcome, Skip, SkipReason};
 use model::task::Submit;
+use plan::slots::later;
 use testflinger::Testflinger;
 use uuid::Uuid;
 
@@ -164,7 +165,7 @@ impl Handler {
             rack: task.rack.clone(),
             by: self.settings.name.clone(),
             attempt,
-            until: now + self.settings.timing.settle,
+            until: later(now, self.settings.timing.settle),
             deploy_by: task.deploy_by,
             cancel: None,
         };
@@ -206,7 +207,7 @@ impl Handler {
         let begun = Instant::now();
         let now = Timestamp::now();
         let attempt = Uuid::new_v4();
-        let until = now + self.settings.timing.settle;
+        let until = later(now, self.settings.timing.settle);
         if entry
             .record
             .renew(task.job, &self.settings.name, attempt, until, now)
@@ -241,7 +242,7 @@ impl Handler {
     /// M3, then on to the looks.
     async fn run(&self, task: &Submit, entry: MachineEntry) -> Result<Step, LedgerError> {
         let submitted_at = Timestamp::now();
-        let deadline = submitted_at + task.pace.deadline;
+        let deadline = later(submitted_at, task.pace.deadline);
         let written = self
             .ledger
             .change_machine(&task.machine, entry, |record| {
@@ -256,7 +257,7 @@ impl Handler {
 
     /// Arms the first look and tells that the job is there. Repeated by every redelivery, whoever got here first.
     async fn follow(&self, task: &Submit, running: &Running) -> Result<Step, LedgerError> {
-        let due = Timestamp::now() + task.pace.first_look;
+        let due = later(Timestamp::now(), task.pace.first_look);
         let job = Job {
             machine: task.machine.clone(),
             job: task.job,

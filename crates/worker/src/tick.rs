@@ -114,8 +114,9 @@ impl Handler {
         now: Timestamp,
     ) -> Result<Option<MissedCause>, TaskError> {
         let catch_up = |period| plan::slots::catch_up(&self.settings.policy_of(rack), period);
-        let late =
-            |since: Timestamp, window: Duration| identity.attempt == 1 && now > since + window;
+        let late = |since: Timestamp, window: Duration| {
+            identity.attempt == 1 && now > plan::slots::later(since, window)
+        };
         let Origin::Slot { slot } = identity.origin else {
             return Ok(late(identity.ticked_at, catch_up(None)).then_some(MissedCause::Late));
         };
