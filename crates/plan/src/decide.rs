@@ -43,7 +43,7 @@ pub fn decide(inputs: &Inputs) -> Decisions {
         let agents = agents.get(name.as_str()).map_or(&[][..], Vec::as_slice);
         match objection(inputs, &exclude, name, &machines, agents) {
             Some(skip) => {
-                decisions.skip.insert(name.clone(), skip);
+                decisions.skip.insert(name.clone(), short(skip));
             }
             None => {
                 decisions.deploy.insert(name.clone());
@@ -99,6 +99,18 @@ fn object_to_agents(inputs: &Inputs, name: &MachineName, agents: &[&Agent]) -> O
 /// The objection of the rule that is asked first.
 fn first(skips: impl Iterator<Item = Skip>) -> Option<Skip> {
     skips.min_by(|a, b| (a.reason, &a.detail).cmp(&(b.reason, &b.detail)))
+}
+
+/// A skip is stored with its cycle, and what it quotes was written by strangers: it must stay short.
+fn short(skip: Skip) -> Skip {
+    const LONGEST: usize = 200;
+    match skip.detail {
+        Some(detail) if detail.chars().count() > LONGEST => {
+            let start: String = detail.chars().take(LONGEST).collect();
+            Skip::of(skip.reason, format!("{start}..."))
+        }
+        _ => skip,
+    }
 }
 
 fn one_of_several(skip: Skip, machine: &Machine, count: usize) -> Skip {

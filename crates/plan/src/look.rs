@@ -67,9 +67,13 @@ pub fn needs_agent(state: &str) -> bool {
 /// still arrive, and proves nothing.
 pub fn conclude(task: &Watch, running: bool, seen: Seen<'_>) -> Conclusion {
     match seen {
-        Seen::Absent if running && task.absent + 1 >= AGREEING => Conclusion::Gone,
+        Seen::Absent if running && task.absent.saturating_add(1) >= AGREEING => Conclusion::Gone,
         Seen::Absent => Conclusion::NotOver(Counters {
-            absent: if running { task.absent + 1 } else { 0 },
+            absent: if running {
+                task.absent.saturating_add(1)
+            } else {
+                0
+            },
             let_go: 0,
         }),
         Seen::There { state, .. } if is_over(state) => Conclusion::Over,
@@ -77,12 +81,12 @@ pub fn conclude(task: &Watch, running: bool, seen: Seen<'_>) -> Conclusion {
             state: "cancelled",
             agent_job,
         } if !works_on(agent_job, task.job) => {
-            if task.let_go + 1 >= AGREEING {
+            if task.let_go.saturating_add(1) >= AGREEING {
                 Conclusion::Over
             } else {
                 Conclusion::NotOver(Counters {
                     absent: 0,
-                    let_go: task.let_go + 1,
+                    let_go: task.let_go.saturating_add(1),
                 })
             }
         }

@@ -31,6 +31,7 @@ pub fn object_to_agent(
         .or_else(|| not_on_queue(agent, name.as_str()))
         .or_else(|| queue_restricted(agent, name.as_str(), allowed_queues))
         .or_else(|| fail_streak(policy, agent))
+        .map(super::short)
 }
 
 fn other_location(policy: &Policy, agent: &Agent) -> Option<Skip> {

@@ -13,7 +13,7 @@ pub enum ScheduleError {
     },
     /// Not a duration.
     #[error(
-        "`{what} = \"{value}\"` is not a duration: write hours and minutes, such as `6h` or `1h30m`"
+        "`{what} = \"{value}\"` is not a duration: write hours and minutes, such as `6h`, `1h30m`, or `24h` for a day"
     )]
     NotADuration {
         /// The setting.
