@@ -126,8 +126,6 @@ fn one_of_several(skip: Skip, machine: &Machine, count: usize) -> Skip {
 }
 
 #[cfg(test)]
-#[path = "decide/properties.rs"]
 mod properties;
 #[cfg(test)]
-#[path = "decide/tests.rs"]
 mod tests;
