@@ -100,8 +100,8 @@ impl Handler {
             Err(trouble) => {
                 tracing::warn!(job.id = %task.job, cause = trouble.cause, "a look failed and is repeated: {trouble}");
                 let next = Watch {
-                    failed: task.failed + 1,
-                    look: task.look + 1,
+                    failed: task.failed.saturating_add(1),
+                    look: task.look.saturating_add(1),
                     ..task.clone()
                 };
                 let due = plan::look::repeat_look(
@@ -150,7 +150,7 @@ impl Handler {
             return Ok(false);
         }
         let next = Watch {
-            look: task.look + 1,
+            look: task.look.saturating_add(1),
             state: sight
                 .state()
                 .map(str::to_owned)
