@@ -13,6 +13,7 @@ use crate::error::BusError;
 use crate::publish::Outgoing;
 use crate::read::Start;
 use crate::stored::Stored;
+use crate::wire::header;
 
 /// How many bytes of headers a dead letter keeps: with the body it stays below the broker's limit of 1 MB.
 const LARGEST_HEADERS: usize = 32 * 1024;
@@ -27,6 +28,8 @@ pub struct Kept {
     pub sequence: u64,
     /// The letter.
     pub letter: DeadLetter,
+    /// When the stream that held the message was created: with the letter's own fields, the message's place for ever.
+    pub stream_created: Option<Timestamp>,
 }
 
 /// A message that was delivered as often as it may and never settled: every worker that had it died or hung. It stays
@@ -177,9 +180,12 @@ pub async fn bury(bus: &Bus, stuck: &Stuck, by: &str) -> Result<(), BusError> {
 }
 
 fn read(stored: &Stored) -> Option<Kept> {
-    match serde_json::from_slice(&stored.body) {
+    match serde_json::from_slice::<DeadLetter>(&stored.body) {
         Ok(letter) => Some(Kept {
             sequence: stored.sequence,
+            stream_created: stored
+                .header(header::MESSAGE_ID)
+                .and_then(|id| stream_created(id, &letter)),
             letter,
         }),
         Err(error) => {
@@ -187,6 +193,19 @@ fn read(stored: &Stored) -> Option<Kept> {
             None
         }
     }
+}
+
+/// The id that a letter was stored under: its message's place.
+fn place(stream_created: Timestamp, letter: &DeadLetter) -> String {
+    format!("{}:{stream_created}:{}", letter.stream, letter.sequence)
+}
+
+/// Reads back the middle of what [`place`] wrote.
+fn stream_created(id: &str, letter: &DeadLetter) -> Option<Timestamp> {
+    id.strip_prefix(&format!("{}:", letter.stream))?
+        .strip_suffix(&format!(":{}", letter.sequence))?
+        .parse()
+        .ok()
 }
 
 pub(crate) fn letter(
@@ -229,7 +248,7 @@ pub(crate) async fn keep(
         what: "writing a dead letter".into(),
         source: source.into(),
     })?;
-    let id = format!("{}:{stream_created}:{}", letter.stream, letter.sequence);
+    let id = place(stream_created, letter);
     bus.publish(Outgoing::new(Subject::Dead(letter.subject.clone()), body).with_id(id))
         .await?;
     Ok(())

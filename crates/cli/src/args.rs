@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, config};
+use crate::commands::{
+    cancel, completions, config, dlq, doctor, events, lab, plan, rack, tick, worker,
+};
 use crate::config::{ConfigError, Key, Places, Problem, SETTINGS};
 
 const AFTER_HELP: &str = "\
@@ -77,6 +79,32 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Role: arm the slots of the coming 24 hours, and bring back what fell out
+    Scheduler,
+    /// Role: take ticks, submit jobs, watch them to their verdicts
+    Worker(worker::Arguments),
+    /// Role: a pretend MAAS and Testflinger over HTTP, to try racktick without either
+    Lab(lab::Arguments),
+    /// Bring streams, consumers and buckets of the broker to what is declared
+    Setup,
+    /// Racks: add, list, show, set, pause, resume, remove
+    #[command(subcommand)]
+    Rack(rack::Command),
+    /// Start a cycle of a rack now
+    Tick(tick::Arguments),
+    /// Cancel a job, a cycle, a rack's jobs, or all
+    Cancel(cancel::Arguments),
+    /// Show what a tick would do, with reasons; nothing is submitted
+    Plan(plan::Arguments),
+    /// Show racks, running cycles and machines by outcome
+    Status,
+    /// Print events, as `nats sub` would
+    Events(events::Arguments),
+    /// Dead letters: list, show, replay, drop
+    #[command(subcommand)]
+    Dlq(dlq::Command),
+    /// Look at everything that racktick stands on, and say what is wrong and what to do
+    Doctor(doctor::Arguments),
     /// Show or check the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -85,10 +113,16 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether it runs until it is stopped, and its log is what one sees of it.
+    pub(crate) fn is_role(&self) -> bool {
+        matches!(self, Self::Scheduler | Self::Worker(_) | Self::Lab(_))
+    }
+
     /// The values of settings that this command's own flags give.
     fn flags(&self) -> Vec<(Key, String, &'static str)> {
         match self {
-            Self::Config(_) | Self::Completions(_) => Vec::new(),
+            Self::Worker(arguments) => arguments.flags(),
+            _ => Vec::new(),
         }
     }
 }

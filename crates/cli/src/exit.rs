@@ -1,6 +1,12 @@
 //! How the program ends. The codes are part of its interface: `docs/cli.md` and `--help` list them.
 
+use std::error::Error;
 use std::process::ExitCode;
+
+use bus::BusError;
+use ledger::LedgerError;
+use maas::{Class, MaasError};
+use testflinger::TestflingerError;
 
 use crate::config::ConfigError;
 
@@ -32,13 +38,46 @@ pub(crate) struct Usage(pub(crate) String);
 
 /// The code for an error, by what a caller can do about it.
 pub(crate) fn code_of(error: &anyhow::Error) -> Exit {
-    for cause in error.chain() {
-        if cause.is::<ConfigError>() {
-            return Exit::Config;
-        }
-        if cause.is::<Usage>() {
-            return Exit::Usage;
-        }
+    error
+        .chain()
+        .find_map(code_of_cause)
+        .unwrap_or(Exit::Failed)
+}
+
+fn code_of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
+    if cause.is::<ConfigError>() {
+        return Some(Exit::Config);
     }
-    Exit::Failed
+    if cause.is::<Usage>() {
+        return Some(Exit::Usage);
+    }
+    if let Some(error) = cause.downcast_ref::<BusError>() {
+        return Some(code_of_broker(error));
+    }
+    if let Some(LedgerError::Broker(error)) = cause.downcast_ref::<LedgerError>() {
+        return Some(code_of_broker(error));
+    }
+    let class = cause
+        .downcast_ref::<MaasError>()
+        .map(MaasError::class)
+        .or_else(|| {
+            cause
+                .downcast_ref::<TestflingerError>()
+                .map(TestflingerError::class)
+        })?;
+    Some(match class {
+        Class::Transient => Exit::Unavailable,
+        Class::Auth | Class::Rejected | Class::Malformed => Exit::Failed,
+    })
+}
+
+fn code_of_broker(error: &BusError) -> Exit {
+    match error {
+        error if error.is_transient() => Exit::Unavailable,
+        BusError::Unauthorized { .. }
+        | BusError::Setting { .. }
+        | BusError::TooOld { .. }
+        | BusError::Topology(_) => Exit::Config,
+        _ => Exit::Failed,
+    }
 }

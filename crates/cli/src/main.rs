@@ -1,17 +1,25 @@
 #![doc = include_str!("../README.md")]
 
+mod app;
 mod args;
+mod ask;
 mod commands;
 mod config;
 mod exit;
+mod foresight;
 mod logging;
 mod output;
+mod person;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use tokio::runtime::{Builder, Runtime};
+
+use app::App;
 use args::{Cli, Command};
+use config::Config;
 use exit::Exit;
 use output::Output;
 
@@ -30,8 +38,53 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     let output = Output::new(cli.global.output);
     match &cli.command {
-        Command::Config(command) => commands::config::run(command, &cli.places()?, output)?,
-        Command::Completions(arguments) => commands::completions::run(arguments)?,
+        Command::Completions(arguments) => {
+            return commands::completions::run(arguments).map(|()| Exit::Ok);
+        }
+        Command::Config(command) => {
+            return commands::config::run(command, &cli.places()?, output).map(|()| Exit::Ok);
+        }
+        _ => {}
+    }
+    let config = Config::load(&cli.places()?)?;
+    logging::start(&config.log, cli.command.is_role());
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    // One TLS stack for the whole process; a second installation is the only way this fails.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = runtime(config.worker.threads)?;
+    runtime.block_on(dispatch(cli, &App { config, output }))
+}
+
+/// One thread is fastest up to a thousand jobs per second: handing work between threads costs more than it brings.
+fn runtime(threads: usize) -> std::io::Result<Runtime> {
+    match threads {
+        1 => Builder::new_current_thread().enable_all().build(),
+        threads => Builder::new_multi_thread()
+            .worker_threads(threads)
+            .enable_all()
+            .build(),
+    }
+}
+
+async fn dispatch(cli: &Cli, app: &App) -> anyhow::Result<Exit> {
+    use commands as of;
+    match &cli.command {
+        Command::Tick(arguments) => return of::tick::run(arguments, app).await,
+        Command::Dlq(command) => return of::dlq::run(command, app).await,
+        Command::Doctor(arguments) => return of::doctor::run(arguments, app).await,
+        Command::Scheduler => of::scheduler::run(app).await?,
+        Command::Worker(_) => of::worker::run(app).await?,
+        Command::Lab(arguments) => of::lab::run(arguments).await?,
+        Command::Setup => of::setup::run(app).await?,
+        Command::Rack(command) => of::rack::run(command, app).await?,
+        Command::Cancel(arguments) => of::cancel::run(arguments, app).await?,
+        Command::Plan(arguments) => of::plan::run(arguments, app).await?,
+        Command::Status => of::status::run(app).await?,
+        Command::Events(arguments) => of::events::run(arguments, app).await?,
+        // These need no runtime and were done before.
+        Command::Config(_) | Command::Completions(_) => {}
     }
     Ok(Exit::Ok)
 }

@@ -35,6 +35,14 @@ impl Output {
         };
         line(&text)
     }
+
+    /// Prints data that a person was told already: only programs get it.
+    pub(crate) fn print_json<T: Serialize>(self, data: &T) -> anyhow::Result<()> {
+        match self.format {
+            Format::Json => self.print(data, |_| String::new()),
+            Format::Table => Ok(()),
+        }
+    }
 }
 
 /// Writes a line to stdout. A reader that went away (`| head`) is no error: the program just ends.
@@ -53,13 +61,30 @@ where
     C: ToString,
 {
     let mut table = Table::new();
+    table.set_header(head.iter().map(|word| word.to_uppercase()));
+    filled(table, rows)
+}
+
+/// Names and values, one pair a row.
+pub(crate) fn pairs<R, C>(rows: R) -> String
+where
+    R: IntoIterator<Item = Vec<C>>,
+    C: ToString,
+{
+    filled(Table::new(), rows)
+}
+
+fn filled<R, C>(mut table: Table, rows: R) -> String
+where
+    R: IntoIterator<Item = Vec<C>>,
+    C: ToString,
+{
     table.load_style(TableStyle::new());
     table.set_content_arrangement(if std::io::stdout().is_terminal() {
         ContentArrangement::Dynamic
     } else {
         ContentArrangement::Disabled
     });
-    table.set_header(head.iter().map(|word| word.to_uppercase()));
     for row in rows {
         table.add_row(row.iter().map(ToString::to_string));
     }

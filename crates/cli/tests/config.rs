@@ -130,7 +130,7 @@ fn a_short_period_in_the_file_is_refused_until_the_limit_is_lowered() {
     assert!(
         ended
             .stderr
-            .contains("racktick.toml:1: rack r1: every 6m is shorter than 1h"),
+            .contains("racktick.toml:1: rack r1: the schedule ticks every 6m"),
         "{ended:?}"
     );
     assert_eq!(

@@ -1,4 +1,16 @@
 //! One file per command.
 
+pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod dlq;
+pub(crate) mod doctor;
+pub(crate) mod events;
+pub(crate) mod lab;
+pub(crate) mod plan;
+pub(crate) mod rack;
+pub(crate) mod scheduler;
+pub(crate) mod setup;
+pub(crate) mod status;
+pub(crate) mod tick;
+pub(crate) mod worker;

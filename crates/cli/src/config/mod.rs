@@ -1,5 +1,6 @@
 //! Configuration: one table of settings, five places to write them, one typed result.
 
+mod connect;
 mod context;
 mod file;
 mod layers;
@@ -15,19 +16,23 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bus::topology::Retention;
+use maas::{ApiKey, Limits, MaasUrl};
 use model::name::RackName;
 use model::policy::Policy;
 use model::speed::Speed;
 use secrecy::SecretString;
+use testflinger::Root;
 
 pub(crate) use layers::Places;
 pub(crate) use problem::{ConfigError, Problem, nearest};
-pub(crate) use rack::{RackDefaults, ScheduleWords, Shown, set_policy_text};
+pub(crate) use rack::{RackDefaults, ScheduleWords, Shown, schedule_text, set_policy_text};
 pub(crate) use settings::{Key, SETTINGS};
 pub(crate) use show::{Row, rows};
 pub(crate) use value::{Bytes, Kinds, LogFormat, Value, duration};
 
 use layers::Resolved;
+use source::Source;
 
 /// Every setting, read and checked. What a role cannot do without is checked when the role asks for it.
 #[derive(Debug)]
@@ -40,8 +45,9 @@ pub(crate) struct Config {
     pub(crate) maas: Maas,
     pub(crate) testflinger: Testflinger,
     pub(crate) worker: Worker,
-    pub(crate) http: Http,
-    pub(crate) events: Events,
+    /// Limits of HTTP calls, in real time.
+    pub(crate) http: Limits,
+    pub(crate) events: Retention,
     pub(crate) log: Log,
     pub(crate) policy: Policy,
     pub(crate) racks: BTreeMap<RackName, RackDefaults>,
@@ -63,17 +69,16 @@ pub(crate) struct Nats {
 /// How to reach MAAS.
 #[derive(Debug)]
 pub(crate) struct Maas {
-    pub(crate) url: Option<String>,
-    pub(crate) api_key: Option<SecretString>,
+    pub(crate) url: Option<MaasUrl>,
+    pub(crate) api_key: Option<ApiKey>,
     pub(crate) ca: Option<PathBuf>,
 }
 
 /// How to reach Testflinger.
 #[derive(Debug)]
 pub(crate) struct Testflinger {
-    pub(crate) server: String,
-    pub(crate) client_id: Option<String>,
-    pub(crate) secret_key: Option<SecretString>,
+    pub(crate) server: Root,
+    pub(crate) credentials: Option<testflinger::Credentials>,
     pub(crate) ca: Option<PathBuf>,
 }
 
@@ -85,26 +90,6 @@ pub(crate) struct Worker {
     pub(crate) only: Kinds,
     pub(crate) grace: Duration,
     pub(crate) threads: usize,
-}
-
-/// Limits of HTTP calls, in real time.
-#[derive(Debug)]
-pub(crate) struct Http {
-    pub(crate) connect: Duration,
-    pub(crate) first_byte: Duration,
-    pub(crate) silence: Duration,
-    pub(crate) total: Duration,
-    pub(crate) list_total: Duration,
-    pub(crate) body: Bytes,
-    pub(crate) list: Bytes,
-    pub(crate) result: Bytes,
-}
-
-/// How long events are kept.
-#[derive(Debug)]
-pub(crate) struct Events {
-    pub(crate) max_age: Duration,
-    pub(crate) max_bytes: Bytes,
 }
 
 /// How the program logs.
@@ -252,28 +237,35 @@ impl Reader<'_> {
     }
 
     fn testflinger(&self) -> Option<Testflinger> {
-        let (client_id, secret_key) = (
-            self.maybe(Key::TestflingerClientId),
-            self.maybe(Key::TestflingerSecretKey),
-        );
-        let missing = match (&client_id, &secret_key) {
-            (Some(_), None) => Some(Key::TestflingerSecretKey),
-            (None, Some(_)) => Some(Key::TestflingerClientId),
-            _ => None,
+        let client_id: Option<String> = self.maybe(Key::TestflingerClientId);
+        let secret_key: Option<SecretString> = self.maybe(Key::TestflingerSecretKey);
+        let credentials = match (client_id, secret_key) {
+            (None, None) => None,
+            (Some(id), Some(secret)) => match testflinger::Credentials::new(&id, &secret) {
+                Ok(credentials) => Some(credentials),
+                Err(error) => {
+                    self.bad(Key::TestflingerSecretKey, error.to_string());
+                    None
+                }
+            },
+            (Some(_), None) => {
+                self.missing(Key::TestflingerSecretKey);
+                None
+            }
+            (None, Some(_)) => {
+                self.missing(Key::TestflingerClientId);
+                None
+            }
         };
-        if let Some(key) = missing {
-            let setting = key.setting();
-            self.problems.borrow_mut().push(Problem::Missing {
-                variable: setting.variable,
-                name: setting.name,
-            });
-        }
         Some(Testflinger {
             server: self.maybe(Key::TestflingerServer)?,
-            client_id,
-            secret_key,
+            credentials,
             ca: self.maybe(Key::TestflingerCa),
         })
+    }
+
+    fn missing(&self, key: Key) {
+        self.problems.borrow_mut().push(Problem::missing(key));
     }
 
     fn worker(&self) -> Option<Worker> {
@@ -291,7 +283,7 @@ impl Reader<'_> {
         })
     }
 
-    fn http(&self) -> Option<Http> {
+    fn http(&self) -> Option<Limits> {
         let time = |key| {
             let time: Duration = self.maybe(key)?;
             if time.is_zero() {
@@ -307,31 +299,32 @@ impl Reader<'_> {
             time(Key::HttpTotal),
             time(Key::HttpListTotal),
         );
+        let size = |key| self.maybe::<Bytes>(key).map(|bytes| bytes.0);
         let sizes = (
-            self.maybe(Key::HttpBody),
-            self.maybe(Key::HttpList),
-            self.maybe(Key::HttpResult),
+            size(Key::HttpBody),
+            size(Key::HttpList),
+            size(Key::HttpResult),
         );
-        Some(Http {
+        Some(Limits {
             connect: times.0?,
             first_byte: times.1?,
             silence: times.2?,
             total: times.3?,
             list_total: times.4?,
-            body: sizes.0?,
-            list: sizes.1?,
-            result: sizes.2?,
+            body_bytes: sizes.0?,
+            list_bytes: sizes.1?,
+            result_bytes: sizes.2?,
         })
     }
 
-    fn events(&self) -> Option<Events> {
-        let (max_age, max_bytes) = (
+    fn events(&self) -> Option<Retention> {
+        let (age, bytes) = (
             self.maybe(Key::EventsMaxAge),
-            self.maybe(Key::EventsMaxBytes),
+            self.maybe::<Bytes>(Key::EventsMaxBytes),
         );
-        Some(Events {
-            max_age: max_age?,
-            max_bytes: max_bytes?,
+        Some(Retention {
+            age: age?,
+            bytes: bytes?.0,
         })
     }
 
@@ -352,22 +345,36 @@ impl Reader<'_> {
                 .resolved
                 .values
                 .get(&Key::Log)
-                .is_some_and(|given| given.source != source::Source::Default),
+                .is_some_and(|given| given.source != Source::Default),
             format: self.maybe(Key::LogFormat)?,
         })
     }
 
-    /// Every rack of the file makes a schedule.
+    /// Every rack of the file makes a schedule and a policy.
     fn racks(&self, min_every: Duration) {
-        for (rack, (defaults, place)) in &self.resolved.file.racks {
-            if let Err(why) = defaults.schedule.clone().schedule(min_every)
-                && let source::Source::File { path, line } = place
-            {
+        let file = &self.resolved.file;
+        let default = Policy::default().with(&file.policy);
+        let bad = |place: Option<&Source>, message: String| {
+            if let Some(Source::File { path, line }) = place {
                 self.problems.borrow_mut().push(Problem::BadEntry {
                     path: path.clone(),
                     line: *line,
-                    message: format!("rack {rack}: {why}"),
+                    message,
                 });
+            }
+        };
+        if let Err(error) = plan::policy::check(&default) {
+            bad(
+                file.policy_sources.values().next(),
+                format!("policy: {error}"),
+            );
+        }
+        for (rack, (defaults, place)) in &file.racks {
+            if let Err(why) = defaults.schedule.clone().settle(rack, min_every) {
+                bad(Some(place), format!("rack {rack}: {why}"));
+            }
+            if let Err(error) = plan::policy::check(&default.clone().with(&defaults.policy)) {
+                bad(Some(place), format!("rack {rack}: {error}"));
             }
         }
     }

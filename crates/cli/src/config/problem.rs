@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::settings::Key;
 use super::source::Source;
 
 /// One thing wrong with the configuration.
@@ -48,12 +49,23 @@ pub(crate) enum Problem {
         path: PathBuf,
         why: String,
     },
+    /// A client that cannot be made of what is set.
+    #[error("{why}; look at {variable}")]
+    Unusable { variable: &'static str, why: String },
     /// `--set` without a key, or of a secret.
     #[error("--set {0}")]
     BadFlag(String),
 }
 
 impl Problem {
+    pub(crate) fn missing(key: Key) -> Self {
+        let setting = key.setting();
+        Self::Missing {
+            variable: setting.variable,
+            name: setting.name,
+        }
+    }
+
     pub(crate) fn unreadable(what: impl Into<String>, path: &Path, why: impl ToString) -> Self {
         Self::Unreadable {
             what: what.into(),

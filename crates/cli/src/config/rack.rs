@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use model::name::RackName;
 use model::policy::{Policy, PolicyChange};
 use model::schedule::Schedule;
+use plan::slots::Slots;
 use serde_json::{Value, json};
 
 use super::problem::nearest;
@@ -77,50 +79,60 @@ impl ScheduleWords {
         }
     }
 
-    /// The schedule, if the words make one; the default one if nothing was said.
-    pub(crate) fn schedule(self, min_every: Duration) -> Result<Schedule, String> {
-        let schedule = match (self.every, self.cron, self.time_zone) {
+    /// The schedule that the words make, checked for a rack; the default one if nothing was said.
+    pub(crate) fn settle(self, rack: &RackName, min_every: Duration) -> Result<Schedule, String> {
+        let schedule = self.schedule()?;
+        Slots::new(&schedule, rack)
+            .and_then(|slots| slots.check_shortest(min_every))
+            .map_err(|error| error.to_string())?;
+        Ok(schedule)
+    }
+
+    fn schedule(self) -> Result<Schedule, String> {
+        let splay = self.splay;
+        match (self.every, self.cron, self.time_zone) {
             (Some(_), Some(_), _) => {
-                return Err("`every` and `cron` exclude each other: give one of them".into());
+                Err("`every` and `cron` exclude each other: give one of them".into())
             }
             (_, None, Some(_)) => {
-                return Err(
-                    "a time zone goes with `cron` only: `every` counts from the epoch".into(),
-                );
+                Err("a time zone goes with `cron` only: `every` counts from the epoch".into())
             }
             (_, Some(_), None) => {
-                return Err(
-                    "`cron` needs a time zone: give one, such as `Europe/Berlin` or `UTC`".into(),
-                );
+                Err("`cron` needs a time zone: give one, such as `Europe/Berlin` or `UTC`".into())
             }
-            (None, Some(cron), Some(time_zone)) => Schedule::Cron {
+            (None, Some(cron), Some(time_zone)) => Ok(Schedule::Cron {
                 cron,
                 time_zone,
-                splay: self.splay,
-            },
-            (Some(every), None, None) => Schedule::Every {
-                every,
-                splay: self.splay,
-            },
-            (None, None, None) => match Schedule::default() {
-                Schedule::Every { every, .. } => Schedule::Every {
-                    every,
-                    splay: self.splay,
+                splay,
+            }),
+            (Some(every), None, None) => Ok(Schedule::Every { every, splay }),
+            (None, None, None) => Ok(match Schedule::default() {
+                Schedule::Every { every, .. } => Schedule::Every { every, splay },
+                Schedule::Cron {
+                    cron, time_zone, ..
+                } => Schedule::Cron {
+                    cron,
+                    time_zone,
+                    splay,
                 },
-                cron @ Schedule::Cron { .. } => cron,
-            },
-        };
-        if let Schedule::Every { every, .. } = &schedule
-            && *every < min_every
-        {
-            return Err(format!(
-                "every {every:#} is shorter than {min_every:#}, the shortest allowed; \
-                 lower RACKTICK_MIN_EVERY (`min_every`) if it is meant",
-                every = Shown(*every),
-                min_every = Shown(min_every),
-            ));
+            }),
         }
-        Ok(schedule)
+    }
+}
+
+/// A schedule in one line.
+pub(crate) fn schedule_text(schedule: &Schedule) -> String {
+    let (text, splay) = match schedule {
+        Schedule::Every { every, splay } => (format!("every {}", Shown(*every)), splay),
+        Schedule::Cron {
+            cron,
+            time_zone,
+            splay,
+        } => (format!("cron {cron} {time_zone}"), splay),
+    };
+    match splay {
+        Some(splay) => format!("{text} splay {}", Shown(*splay)),
+        None => text,
     }
 }
 
@@ -216,38 +228,27 @@ mod tests {
         }
     }
 
+    fn settle(words: ScheduleWords) -> Result<Schedule, String> {
+        words.settle(&RackName::new("r1").unwrap(), HOUR)
+    }
+
     #[test]
     fn a_schedule_is_every_or_cron_with_a_zone() {
-        assert_eq!(
-            words(None, None, None).schedule(HOUR),
-            Ok(Schedule::default())
-        );
-        assert!(words(Some(HOUR), None, None).schedule(HOUR).is_ok());
-        assert!(
-            words(None, Some("30 6 * * *"), Some("UTC"))
-                .schedule(HOUR)
-                .is_ok()
-        );
-        assert!(
-            words(None, Some("30 6 * * *"), None)
-                .schedule(HOUR)
-                .is_err()
-        );
-        assert!(
-            words(Some(HOUR), Some("30 6 * * *"), Some("UTC"))
-                .schedule(HOUR)
-                .is_err()
-        );
-        assert!(words(Some(HOUR), None, Some("UTC")).schedule(HOUR).is_err());
+        assert_eq!(settle(words(None, None, None)), Ok(Schedule::default()));
+        assert!(settle(words(Some(HOUR), None, None)).is_ok());
+        assert!(settle(words(None, Some("30 6 * * *"), Some("UTC"))).is_ok());
+        assert!(settle(words(None, Some("30 6 * *"), Some("UTC"))).is_err());
+        assert!(settle(words(None, Some("30 6 * * *"), None)).is_err());
+        assert!(settle(words(Some(HOUR), Some("30 6 * * *"), Some("UTC"))).is_err());
+        assert!(settle(words(Some(HOUR), None, Some("UTC"))).is_err());
     }
 
     #[test]
     fn a_typed_6m_is_refused_with_the_way_out() {
-        let error = words(Some(Duration::from_secs(360)), None, None)
-            .schedule(HOUR)
-            .unwrap_err();
+        let error = settle(words(Some(Duration::from_secs(360)), None, None)).unwrap_err();
         assert!(
-            error.contains("every 6m is shorter than 1h") && error.contains("RACKTICK_MIN_EVERY")
+            error.contains("6m") && error.contains("RACKTICK_MIN_EVERY"),
+            "{error}"
         );
     }
 

@@ -119,7 +119,7 @@ settings! {
     /// How long events are kept: a month of history. `racktick setup` applies it.
     EventsMaxAge: "events.max_age", "RACKTICK_EVENTS_MAX_AGE" = "30d";
     /// How much room events may take; the oldest go first. `racktick setup` applies it.
-    EventsMaxBytes: "events.max_bytes", "RACKTICK_EVENTS_MAX_BYTES" = "2GB";
+    EventsMaxBytes: "events.max_bytes", "RACKTICK_EVENTS_MAX_BYTES" = "2GiB";
 
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or by part, such as `info,worker=debug`. Operator
     /// commands log warnings only, unless this is set.

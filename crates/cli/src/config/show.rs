@@ -1,10 +1,13 @@
 //! What `config show` prints: every effective value with its source, and no secret.
 
+use std::time::Duration;
+
 use model::policy::Policy;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::layers::Resolved;
+use super::rack::schedule_text;
 use super::settings::{SETTINGS, Setting};
 use super::source::Source;
 
@@ -55,21 +58,13 @@ pub(crate) fn rows(resolved: &Resolved) -> Vec<Row> {
         .racks
         .iter()
         .map(|(rack, (defaults, source))| {
-            let schedule = defaults
-                .schedule
-                .clone()
-                .schedule(std::time::Duration::ZERO);
+            let schedule = defaults.schedule.clone().settle(rack, Duration::ZERO);
+            let schedule = schedule.map_or_else(|why| why, |schedule| schedule_text(&schedule));
+            let policy = serde_json::to_value(&defaults.policy).unwrap_or_default();
             Row {
                 name: format!("racks.{rack}"),
                 variable: None,
-                value: Some(match schedule {
-                    Ok(schedule) => {
-                        let policy = serde_json::to_value(&defaults.policy).unwrap_or_default();
-                        let schedule = serde_json::to_value(schedule).unwrap_or_default();
-                        format!("schedule {schedule} policy {policy}")
-                    }
-                    Err(why) => why,
-                }),
+                value: Some(format!("{schedule}, policy {policy}")),
                 source: Some(source.to_string()),
                 doc: String::new(),
             }

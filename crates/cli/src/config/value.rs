@@ -32,6 +32,24 @@ impl Value for PathBuf {
     }
 }
 
+impl Value for maas::MaasUrl {
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|error| error.to_string())
+    }
+}
+
+impl Value for maas::ApiKey {
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|error| error.to_string())
+    }
+}
+
+impl Value for testflinger::Root {
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|error| error.to_string())
+    }
+}
+
 impl Value for bool {
     fn read(text: &str) -> Result<Self, String> {
         match text {

@@ -1,0 +1,58 @@
+//! What every command gets: the configuration, where data goes, and the way to the broker.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bus::Bus;
+use bus::topology::{self, Topology};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::Config;
+use crate::output::{self, Output};
+
+/// How long a role waits for a broker that is only just starting: both may come up together.
+const BROKER_STARTS_WITHIN: Duration = Duration::from_secs(30);
+
+/// A command's surroundings.
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) output: Output,
+}
+
+impl App {
+    /// The broker, for a command that a person waits for.
+    pub(crate) async fn bus(&self) -> anyhow::Result<Bus> {
+        Ok(Bus::connect(&self.config.nats("command", Duration::ZERO)?).await?)
+    }
+
+    /// The broker, for a role: with everything that is declared, and not without it.
+    pub(crate) async fn role_bus(&self, role: &str) -> anyhow::Result<Bus> {
+        let bus = Bus::connect(&self.config.nats(role, BROKER_STARTS_WITHIN)?).await?;
+        for difference in topology::ensure(&bus, &Topology::declared(self.config.events)).await? {
+            tracing::warn!("{difference}");
+        }
+        Ok(bus)
+    }
+}
+
+/// Resolves when the program is asked to end: SIGTERM or Ctrl-C. A second Ctrl-C ends it at once.
+pub(crate) fn shutdown() -> anyhow::Result<impl Future<Output = ()> + Send> {
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tokio::spawn(end_at_once(interrupt));
+    })
+}
+
+async fn end_at_once(mut interrupt: Signal) {
+    if interrupt.recv().await.is_some() {
+        output::say("ended without waiting for what was begun");
+        std::process::exit(130);
+    }
+}

@@ -1,0 +1,329 @@
+//! `racktick dlq list|show|replay|drop`: messages that could not succeed.
+
+use anyhow::Context;
+use bus::dead::{self, Kept};
+use bus::{Bus, Outgoing};
+use clap::{Args, Subcommand};
+use model::cycle::Origin;
+use model::dead::DeadLetter;
+use model::id::CycleId;
+use model::subject::Subject;
+use model::task::{Resume, Submit, Task, Tick, Watch};
+use serde_json::json;
+
+use crate::app::App;
+use crate::exit::Exit;
+use crate::output;
+
+/// The header that says which armed message a message came out of.
+const SCHEDULER: &str = "Nats-Scheduler";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the dead letters, oldest first
+    List,
+    /// Show one whole
+    Show {
+        /// Its number
+        number: u64,
+    },
+    /// Give messages back to the workers, once their trouble is mended
+    Replay(Which),
+    /// Drop dead letters for good
+    Drop(Which),
+}
+
+/// Some dead letters, or all.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Which {
+    /// Their numbers
+    #[arg(value_name = "NUMBER")]
+    numbers: Vec<u64>,
+    /// All of them
+    #[arg(long)]
+    all: bool,
+}
+
+pub(crate) async fn run(command: &Command, app: &App) -> anyhow::Result<Exit> {
+    let bus = app.bus().await?;
+    match command {
+        Command::List => list(app, &bus).await.map(|()| Exit::Ok),
+        Command::Show { number } => show(*number, app, &bus).await.map(|()| Exit::Ok),
+        Command::Replay(which) => replay(which, app, &bus).await,
+        Command::Drop(which) => drop(which, app, &bus).await.map(|()| Exit::Ok),
+    }
+}
+
+async fn list(app: &App, bus: &Bus) -> anyhow::Result<()> {
+    let letters = dead::list(bus).await?;
+    if letters.is_empty() {
+        output::say("there are no dead letters");
+    }
+    let lines: Vec<_> = letters
+        .iter()
+        .map(|kept| json!({"number": kept.sequence, "letter": kept.letter}))
+        .collect();
+    app.output.print(&lines, |_| {
+        let rows = letters.iter().map(
+            |Kept {
+                 sequence, letter, ..
+             }| {
+                vec![
+                    sequence.to_string(),
+                    letter.at.to_string(),
+                    letter.subject.clone(),
+                    letter.attempts.to_string(),
+                    letter.reason.clone(),
+                ]
+            },
+        );
+        output::table(&["number", "at", "subject", "attempts", "reason"], rows)
+    })
+}
+
+async fn show(number: u64, app: &App, bus: &Bus) -> anyhow::Result<()> {
+    let letter = get(bus, number).await?.letter;
+    app.output.print(&letter, |letter| {
+        let headers: Vec<String> = letter
+            .headers
+            .iter()
+            .flat_map(|(name, values)| values.iter().map(move |value| format!("{name}: {value}")))
+            .collect();
+        output::pairs([
+            vec!["subject".to_owned(), letter.subject.clone()],
+            vec!["reason".into(), letter.reason.clone()],
+            vec!["attempts".into(), letter.attempts.to_string()],
+            vec!["given up".into(), format!("{} by {}", letter.at, letter.by)],
+            vec![
+                "stored".into(),
+                format!(
+                    "{} as {} of {}",
+                    letter.stored_at, letter.sequence, letter.stream
+                ),
+            ],
+            vec!["headers".into(), headers.join("\n")],
+            vec!["body".into(), body_text(letter)],
+        ])
+    })
+}
+
+fn body_text(letter: &DeadLetter) -> String {
+    match letter.body.bytes() {
+        Some(bytes) => String::from_utf8_lossy(&bytes).escape_debug().to_string(),
+        None => "too large, only its start is kept".into(),
+    }
+}
+
+async fn get(bus: &Bus, number: u64) -> anyhow::Result<Kept> {
+    dead::get(bus, number)
+        .await?
+        .with_context(|| format!("there is no dead letter {number}: `racktick dlq list` shows all"))
+}
+
+async fn chosen(which: &Which, bus: &Bus) -> anyhow::Result<Vec<Kept>> {
+    if which.all {
+        return Ok(dead::list(bus).await?);
+    }
+    let mut chosen = Vec::new();
+    for number in &which.numbers {
+        chosen.push(get(bus, *number).await?);
+    }
+    Ok(chosen)
+}
+
+async fn drop(which: &Which, app: &App, bus: &Bus) -> anyhow::Result<()> {
+    let mut dropped = Vec::new();
+    for kept in chosen(which, bus).await? {
+        if dead::drop(bus, kept.sequence).await? {
+            dropped.push(kept.sequence);
+        }
+    }
+    output::say(format!("{} dead letters dropped", dropped.len()));
+    app.output.print_json(&json!({"dropped": dropped}))
+}
+
+async fn replay(which: &Which, app: &App, bus: &Bus) -> anyhow::Result<Exit> {
+    let (mut replayed, mut kept_back) = (Vec::new(), Vec::new());
+    for kept in chosen(which, bus).await? {
+        match message(&kept) {
+            Ok(message) => {
+                // The letter goes last: a crash in between leaves it there, and the id keeps a second replay from
+                // being a second message.
+                bus.publish(message).await?;
+                dead::drop(bus, kept.sequence).await?;
+                replayed.push(kept.sequence);
+            }
+            Err(error) => {
+                output::say(format!("dead letter {} stays: {error:#}", kept.sequence));
+                kept_back.push(kept.sequence);
+            }
+        }
+    }
+    output::say(format!("{} dead letters replayed", replayed.len()));
+    app.output
+        .print_json(&json!({"replayed": replayed, "kept": kept_back}))?;
+    Ok(if kept_back.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::Failed
+    })
+}
+
+/// The message that a dead letter was, once more. Whatever it is about keeps its identity.
+fn message(kept: &Kept) -> anyhow::Result<Outgoing> {
+    let letter = &kept.letter;
+    let body = letter
+        .body
+        .bytes()
+        .context("its body was too large to be kept whole")?;
+    let message = match letter.subject.parse::<Subject>()? {
+        Subject::Tick => ledger::outgoing(Subject::Tick, &tick(kept, &body)?),
+        subject @ Subject::Submit { .. } => {
+            // There may have been attempts: whoever takes it asks Testflinger first.
+            let submit = Submit {
+                swept: true,
+                ..Submit::parse(&body)?
+            };
+            ledger::outgoing(subject, &submit)
+        }
+        subject @ Subject::Watch { .. } => ledger::outgoing(subject, &Watch::parse(&body)?),
+        other => anyhow::bail!("nobody takes messages on {other}"),
+    };
+    Ok(message.with_id(format!("replay.{}.{}", kept.sequence, letter.at)))
+}
+
+/// A tick that goes on under the cycle it had.
+fn tick(kept: &Kept, body: &[u8]) -> anyhow::Result<Tick> {
+    let letter = &kept.letter;
+    let mut tick = Tick::parse(body)?;
+    if tick.resume.is_some() {
+        return Ok(tick);
+    }
+    let scheduler = letter
+        .headers
+        .get(SCHEDULER)
+        .and_then(|values| values.first());
+    let (cycle, origin) = match scheduler
+        .map(|subject| subject.parse::<Subject>())
+        .transpose()?
+    {
+        Some(Subject::Slot { rack, slot }) if rack == tick.rack => {
+            (CycleId::of_slot(&rack, slot), Origin::Slot { slot })
+        }
+        Some(other) => anyhow::bail!("{other} does not schedule ticks of rack {}", tick.rack),
+        None => {
+            let created = kept
+                .stream_created
+                .context("nobody knows any more which stream it was in")?;
+            let cycle = CycleId::of_message(&tick.rack, created, letter.sequence, letter.stored_at);
+            let (by, reason) = (tick.by.clone(), tick.reason.clone());
+            (cycle, Origin::Manual { by, reason })
+        }
+    };
+    tick.resume = Some(Resume {
+        cycle,
+        origin,
+        ticked_at: letter.stored_at,
+        attempt: 1,
+    });
+    Ok(tick)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+    use model::dead::Body;
+    use model::name::RackName;
+
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn kept(subject: &str, body: &[u8], headers: &[(&str, &str)]) -> Kept {
+        Kept {
+            sequence: 7,
+            stream_created: Some(time("2026-11-01T00:00:00Z")),
+            letter: DeadLetter {
+                v: DeadLetter::VERSION,
+                subject: subject.into(),
+                stream: "RACK".into(),
+                sequence: 42,
+                stored_at: time("2026-11-21T06:00:01Z"),
+                headers: headers
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()]))
+                    .collect::<BTreeMap<_, _>>(),
+                body: Body::of(body),
+                reason: "tried too often".into(),
+                attempts: 9,
+                at: time("2026-11-21T07:00:00Z"),
+                by: "w1".into(),
+            },
+        }
+    }
+
+    fn resumed(kept: &Kept) -> Resume {
+        let body = message(kept).unwrap().body;
+        Tick::parse(&body).unwrap().resume.unwrap()
+    }
+
+    #[test]
+    fn a_replayed_tick_keeps_its_cycle() {
+        let rack = RackName::new("r7").unwrap();
+        let slot = time("2026-11-21T06:00:00Z");
+        let scheduled = resumed(&kept(
+            "rack.tick",
+            b"r7",
+            &[(SCHEDULER, "rack.schedule.r7.20261121T060000Z")],
+        ));
+        assert_eq!(scheduled.cycle, CycleId::of_slot(&rack, slot));
+        assert_eq!(scheduled.origin, Origin::Slot { slot });
+
+        let manual = kept("rack.tick", b"r7\n", &[]);
+        let (created, stored) = (time("2026-11-01T00:00:00Z"), time("2026-11-21T06:00:01Z"));
+        assert_eq!(
+            resumed(&manual).cycle,
+            CycleId::of_message(&rack, created, 42, stored)
+        );
+
+        let before = resumed(&manual);
+        let again = Tick {
+            resume: Some(Resume {
+                attempt: 5,
+                ..before.clone()
+            }),
+            ..Tick::of(rack)
+        };
+        let body = serde_json::to_vec(&again).unwrap();
+        assert_eq!(
+            resumed(&kept("rack.tick", &body, &[])),
+            Resume {
+                attempt: 5,
+                ..before
+            }
+        );
+    }
+
+    #[test]
+    fn what_could_never_succeed_is_not_replayed() {
+        for (subject, body) in [
+            ("rack.tick", &b"r 7"[..]),
+            ("task.submit.r7.m1", b"{}"),
+            ("event.cycle.r7.started", b"{}"),
+            ("elsewhere", b"r7"),
+        ] {
+            assert!(message(&kept(subject, body, &[])).is_err(), "{subject}");
+        }
+        let foreign = kept(
+            "rack.tick",
+            b"r7",
+            &[(SCHEDULER, "rack.schedule.r8.20261121T060000Z")],
+        );
+        assert!(message(&foreign).is_err());
+    }
+}

@@ -1,0 +1,55 @@
+//! The broker: reachable, new enough, as declared, and nothing lies dead in it.
+
+use bus::topology::Topology;
+use bus::{Bus, BusError, dead};
+
+use super::{Findings, chain};
+use crate::app::App;
+
+const WHAT: &str = "broker";
+
+pub(super) async fn check(app: &App, findings: &mut Findings) -> Option<Bus> {
+    let bus = match app.bus().await {
+        Ok(bus) => bus,
+        Err(error) => {
+            findings.wrong(WHAT, format!("{error:#}"));
+            return None;
+        }
+    };
+    findings.ok(WHAT, format!("version {} answers", bus.server_version()));
+    if let Err(error) = streams(app, &bus, findings).await {
+        findings.wrong("streams", chain(&error));
+        return None;
+    }
+    if let Err(error) = letters(&bus, findings).await {
+        findings.wrong("dead letters", chain(&error));
+    }
+    Some(bus)
+}
+
+async fn streams(app: &App, bus: &Bus, findings: &mut Findings) -> Result<(), BusError> {
+    let declared = Topology::declared(app.config.events);
+    let differences = declared.compare(&declared.found(bus).await?);
+    if differences.is_empty() {
+        findings.ok("streams", "streams, consumers and buckets are as declared");
+    }
+    for difference in differences {
+        match difference.danger() {
+            Some(danger) => findings.wrong("streams", format!("{difference} ({danger})")),
+            None => findings.look("streams", difference),
+        }
+    }
+    Ok(())
+}
+
+async fn letters(bus: &Bus, findings: &mut Findings) -> Result<(), BusError> {
+    let (dead, stuck) = (dead::list(bus).await?.len(), dead::stuck(bus).await?.len());
+    match dead + stuck {
+        0 => findings.ok("dead letters", "none"),
+        _ => findings.look(
+            "dead letters",
+            format!("{dead} dead letters, {stuck} messages that nobody gets any more: `racktick dlq list`"),
+        ),
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! `racktick rack add`.
+
+use bus::Written;
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use ledger::Ledger;
+use model::name::RackName;
+use model::rack::RackRecord;
+use model::subject::key;
+use plan::slots::Slots;
+
+use super::{Words, check_policy};
+use crate::app::App;
+use crate::ask::Consent;
+use crate::commands::tick;
+use crate::config::schedule_text;
+use crate::exit::Usage;
+use crate::foresight::{Foresight, spread_of};
+use crate::output;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The rack: a MAAS tag
+    rack: RackName,
+    #[command(flatten)]
+    words: Words,
+    /// When the first cycle begins
+    #[arg(long, value_enum, default_value = "now")]
+    first: First,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum First {
+    /// At once.
+    Now,
+    /// At the first slot.
+    Slot,
+}
+
+pub(super) async fn run(arguments: &Arguments, app: &App, ledger: &Ledger) -> anyhow::Result<()> {
+    let rack = &arguments.rack;
+    let defaults = app.config.racks.get(rack).cloned().unwrap_or_default();
+    let schedule = arguments
+        .words
+        .schedule()
+        .over(defaults.schedule)
+        .settle(rack, app.config.min_every)
+        .map_err(Usage)?;
+    let policy = arguments.words.policy(defaults.policy)?;
+    check_policy(app, &policy)?;
+    let record = RackRecord {
+        policy,
+        ..RackRecord::new(schedule, Timestamp::now())
+    };
+    if ledger.rack(rack).await?.is_some() {
+        anyhow::bail!("rack {rack} is there already: `racktick rack set {rack}` changes it");
+    }
+    if arguments.consent.asks() {
+        tell(arguments, app, ledger, &record).await;
+        arguments.consent.get(&format!("Add rack {rack}?"))?;
+    }
+    if ledger.racks().create(&key::rack(rack), &record).await? == Written::Conflict {
+        anyhow::bail!("rack {rack} was added by somebody else just now");
+    }
+    output::say(format!(
+        "rack {rack} is added: {}",
+        schedule_text(&record.schedule)
+    ));
+    if arguments.first == First::Now {
+        let request = tick::Request {
+            reason: Some("first cycle of a new rack".into()),
+            ..tick::Request::of(rack.clone())
+        };
+        let cycle = tick::publish(ledger, &request).await?;
+        output::say(format!("its first cycle begins now: {cycle}"));
+    }
+    super::show::print(rack, &record, app, ledger).await
+}
+
+/// What will happen, for the person who is asked. It costs nothing if it cannot be found out.
+async fn tell(arguments: &Arguments, app: &App, ledger: &Ledger, record: &RackRecord) {
+    let rack = &arguments.rack;
+    output::say(format!("rack {rack}: {}", schedule_text(&record.schedule)));
+    let next = Slots::new(&record.schedule, rack)
+        .ok()
+        .and_then(|slots| slots.after(Timestamp::now()));
+    if let Some(next) = next {
+        output::say(format!("first slot: {next}"));
+    }
+    let when = match arguments.first {
+        First::Now => "a first cycle begins at once",
+        First::Slot => "if it ticked now",
+    };
+    match Foresight::read(&app.config, ledger, rack, Some(record)).await {
+        Ok(foresight) => {
+            let spread = spread_of(&app.config, rack, Some(record), None);
+            output::say(format!("{when}: {}", foresight.sentence(spread)));
+        }
+        Err(error) => output::say(format!(
+            "{when}; what it would do cannot be said: {error:#}"
+        )),
+    }
+}

@@ -1,0 +1,200 @@
+//! `racktick status`: racks, running cycles, machines by outcome.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use ledger::Ledger;
+use model::cycle::{CycleRecord, Fate};
+use model::id::CycleId;
+use model::name::RackName;
+use model::outcome::Counts;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::commands::rack;
+use crate::config::schedule_text;
+use crate::foresight::{counted, machines};
+use crate::output;
+
+#[derive(Serialize)]
+struct Status {
+    racks: Vec<Rack>,
+    running: Vec<Running>,
+    dead_letters: usize,
+}
+
+#[derive(Serialize)]
+struct Rack {
+    rack: RackName,
+    schedule: Option<String>,
+    next_slot: Option<Timestamp>,
+    paused: bool,
+    last: Option<Last>,
+}
+
+#[derive(Serialize)]
+struct Last {
+    cycle: CycleId,
+    ticked_at: Timestamp,
+    result: String,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+#[derive(Serialize)]
+struct Running {
+    rack: RackName,
+    cycle: CycleId,
+    ticked_at: Timestamp,
+    open: usize,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
+    let ledger = Ledger::new(app.bus().await?);
+    let status = read(&ledger).await?;
+    app.output.print(&status, text)
+}
+
+async fn read(ledger: &Ledger) -> anyhow::Result<Status> {
+    let mut known = rack::all(ledger)
+        .await?
+        .into_iter()
+        .map(|(rack, record)| (rack, Some(record)))
+        .collect::<BTreeMap<_, _>>();
+    let mut running = Vec::new();
+    let mut last: BTreeMap<RackName, CycleRecord> = BTreeMap::new();
+    for entry in ledger.cycles().entries(">").await?.into_values() {
+        let cycle = entry.value;
+        // A rack that was ticked without ever being added has cycles, too.
+        known.entry(cycle.rack.clone()).or_insert(None);
+        if !cycle.closed {
+            running.push(Running {
+                rack: cycle.rack.clone(),
+                cycle: cycle.cycle,
+                ticked_at: cycle.ticked_at,
+                open: cycle.open().count(),
+                counts: cycle.counts(),
+            });
+        }
+        if last
+            .get(&cycle.rack)
+            .is_none_or(|other| other.ticked_at < cycle.ticked_at)
+        {
+            last.insert(cycle.rack.clone(), cycle);
+        }
+    }
+    running.sort_by_key(|cycle| cycle.ticked_at);
+    let racks = known
+        .into_iter()
+        .map(|(rack, record)| Rack {
+            schedule: record
+                .as_ref()
+                .map(|record| schedule_text(&record.schedule)),
+            next_slot: record
+                .as_ref()
+                .and_then(|record| rack::next_slot(&rack, record)),
+            paused: record.is_some_and(|record| record.paused.is_some()),
+            last: last.get(&rack).map(|cycle| Last {
+                cycle: cycle.cycle,
+                ticked_at: cycle.ticked_at,
+                result: cycle_words(cycle),
+                counts: cycle.counts(),
+            }),
+            rack,
+        })
+        .collect();
+    Ok(Status {
+        racks,
+        running,
+        dead_letters: bus::dead::list(ledger.bus()).await?.len(),
+    })
+}
+
+fn text(status: &Status) -> String {
+    if status.racks.is_empty() {
+        return "no racks and no cycles yet: `racktick rack add <MAAS tag>`".into();
+    }
+    let racks = status.racks.iter().map(|rack| {
+        vec![
+            rack.rack.to_string(),
+            rack.schedule
+                .clone()
+                .unwrap_or_else(|| "never added".into()),
+            match (rack.paused, rack.next_slot) {
+                (true, _) => "paused".into(),
+                (false, Some(slot)) => slot.to_string(),
+                (false, None) => "-".into(),
+            },
+            rack.last.as_ref().map_or("-".into(), |last| {
+                format!("{} {}", last.ticked_at, last.result)
+            }),
+        ]
+    });
+    let mut text = output::table(&["rack", "schedule", "next slot", "last cycle"], racks);
+    if !status.running.is_empty() {
+        let running = status.running.iter().map(|cycle| {
+            vec![
+                cycle.rack.to_string(),
+                cycle.cycle.to_string(),
+                cycle.ticked_at.to_string(),
+                cycle.open.to_string(),
+                outcomes(&cycle.counts),
+            ]
+        });
+        text.push_str("\n\n");
+        text.push_str(&output::table(
+            &["rack", "running cycle", "ticked at", "open", "outcomes"],
+            running,
+        ));
+    }
+    if status.dead_letters > 0 {
+        text.push_str(&format!(
+            "\n\n{} dead letters: `racktick dlq list`",
+            status.dead_letters
+        ));
+    }
+    text
+}
+
+fn outcomes(counts: &Counts) -> String {
+    match counts.outcomes.is_empty() {
+        true => "-".into(),
+        false => counted(
+            counts
+                .outcomes
+                .iter()
+                .map(|(word, count)| (word.as_str(), *count)),
+        ),
+    }
+}
+
+/// What a cycle led to, in one line.
+pub(crate) fn cycle_words(cycle: &CycleRecord) -> String {
+    let counts = cycle.counts();
+    match &cycle.fate {
+        Fate::Missed { cause } => format!("missed: {}", cause.as_str()),
+        Fate::Failed { cause, message, .. } => format!("failed: {cause}: {message}"),
+        Fate::Planned(planned) => {
+            let reasons = match counts.reasons.is_empty() {
+                true => String::new(),
+                false => {
+                    let reasons = counts
+                        .reasons
+                        .iter()
+                        .map(|(reason, count)| (reason.as_str(), *count));
+                    format!(" ({})", counted(reasons))
+                }
+            };
+            match cycle.open().count() {
+                0 => format!("finished: {}{reasons}", outcomes(&counts)),
+                open => format!(
+                    "running: {} to deploy, {open} open; {}{reasons}",
+                    machines(planned.deploy.len()),
+                    outcomes(&counts)
+                ),
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! `racktick tick`: a manual tick, and what a worker makes of it.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use bus::{Reader, Start, Stored};
+use clap::Args;
+use jiff::Timestamp;
+use ledger::{Ledger, LedgerError};
+use model::cycle::{CycleRecord, Origin};
+use model::dead::DeadLetter;
+use model::event::{Event, Fact};
+use model::id::CycleId;
+use model::name::RackName;
+use model::subject::{Subject, filter, stream};
+use model::task::{Resume, Task, Tick};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::ask::Consent;
+use crate::commands::status::cycle_words;
+use crate::config;
+use crate::exit::Exit;
+use crate::foresight::{Foresight, spread_of};
+use crate::{output, person};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The rack: a MAAS tag, added or not
+    rack: RackName,
+    /// Let the submits leave over this time instead of the policy's; 0 is all at once
+    #[arg(long, value_name = "TIME", value_parser = config::duration)]
+    spread: Option<Duration>,
+    /// Believe machine and agent lists that are suddenly much smaller
+    #[arg(long)]
+    accept_shrink: bool,
+    /// Why, for the event
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// How long to wait for a worker to take it up; 0 does not wait
+    #[arg(long, value_name = "TIME", value_parser = config::duration, default_value = "60s")]
+    wait: Duration,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// A manual tick to be published.
+pub(crate) struct Request {
+    pub(crate) rack: RackName,
+    pub(crate) reason: Option<String>,
+    pub(crate) spread: Option<Duration>,
+    pub(crate) accept_shrink: bool,
+}
+
+impl Request {
+    /// A tick with nothing said but the rack.
+    pub(crate) fn of(rack: RackName) -> Self {
+        Self {
+            rack,
+            reason: None,
+            spread: None,
+            accept_shrink: false,
+        }
+    }
+}
+
+/// Publishes a manual tick and says which cycle it is. The cycle's id is chosen here, so that publishing again after a
+/// lost answer is still the same tick, and whoever asked can find the cycle.
+pub(crate) async fn publish(ledger: &Ledger, request: &Request) -> anyhow::Result<CycleId> {
+    let cycle: CycleId = Uuid::new_v4().to_string().parse()?;
+    let by = Some(person::name());
+    let tick = Tick {
+        rack: request.rack.clone(),
+        reason: request.reason.clone(),
+        by: by.clone(),
+        spread: request.spread,
+        accept_shrink: request.accept_shrink,
+        resume: Some(Resume {
+            cycle,
+            origin: Origin::Manual {
+                by,
+                reason: request.reason.clone(),
+            },
+            ticked_at: Timestamp::now(),
+            attempt: 1,
+        }),
+    };
+    let message = ledger::outgoing(Subject::Tick, &tick).with_id(cycle.to_string());
+    ledger
+        .bus()
+        .publish(message)
+        .await
+        .context("the tick may not have been stored")?;
+    Ok(cycle)
+}
+
+pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit> {
+    let ledger = Ledger::new(app.bus().await?);
+    let rack = &arguments.rack;
+    if arguments.consent.asks() {
+        tell(arguments, app, &ledger).await?;
+        arguments.consent.get(&format!("Tick rack {rack}?"))?;
+    }
+    let bus = ledger.bus();
+    // Opened before the tick is published, so that nothing about it is missed.
+    let events = bus
+        .read(stream::EVENTS, &filter::events_of(rack), Start::New)
+        .await?;
+    let dead = bus
+        .read(
+            stream::DLQ,
+            &Subject::Dead(Subject::Tick.to_string()).to_string(),
+            Start::New,
+        )
+        .await?;
+    let cycle = publish(
+        &ledger,
+        &Request {
+            rack: rack.clone(),
+            reason: arguments.reason.clone(),
+            spread: arguments.spread,
+            accept_shrink: arguments.accept_shrink,
+        },
+    )
+    .await?;
+    output::say(format!(
+        "tick of rack {rack} is stored; it is cycle {cycle}"
+    ));
+    if arguments.wait.is_zero() {
+        return app
+            .output
+            .print_json(&serde_json::json!({"rack": rack, "cycle": cycle}))
+            .map(|()| Exit::Ok);
+    }
+    match timeout(arguments.wait, settled(&ledger, rack, cycle, events, dead)).await {
+        Ok(Ok(Taken::Up(record))) => {
+            app.output.print(&record, |record| {
+                format!("cycle {cycle}: {}", cycle_words(record))
+            })?;
+            Ok(match record.fate {
+                model::cycle::Fate::Planned(_) => Exit::Ok,
+                model::cycle::Fate::Missed { .. } | model::cycle::Fate::Failed { .. } => {
+                    Exit::Failed
+                }
+            })
+        }
+        Ok(Ok(Taken::Refused(reason))) => {
+            output::say(format!("the tick became a dead letter: {reason}"));
+            Ok(Exit::Failed)
+        }
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => {
+            output::say(format!(
+                "nothing was decided within {}; the tick stays with the broker until a worker is done with it \
+                 (`racktick events --rack {rack} --follow`)",
+                config::Shown(arguments.wait)
+            ));
+            Ok(Exit::Unavailable)
+        }
+    }
+}
+
+async fn tell(arguments: &Arguments, app: &App, ledger: &Ledger) -> anyhow::Result<()> {
+    let rack = &arguments.rack;
+    let record = ledger.rack(rack).await?;
+    if record.is_none() {
+        output::say(format!(
+            "rack {rack} was never added: the configured policy counts"
+        ));
+    }
+    match Foresight::read(&app.config, ledger, rack, record.as_ref()).await {
+        Ok(foresight) => {
+            let spread = spread_of(&app.config, rack, record.as_ref(), arguments.spread);
+            output::say(foresight.sentence(spread));
+        }
+        Err(error) => output::say(format!("what it would do cannot be said: {error:#}")),
+    }
+    Ok(())
+}
+
+/// What became of a tick.
+enum Taken {
+    /// The cycle has its record.
+    Up(Box<CycleRecord>),
+    /// It became a dead letter.
+    Refused(String),
+}
+
+async fn settled(
+    ledger: &Ledger,
+    rack: &RackName,
+    cycle: CycleId,
+    mut events: Reader,
+    mut dead: Reader,
+) -> Result<Taken, LedgerError> {
+    loop {
+        tokio::select! {
+            event = events.next() => {
+                let event = event?;
+                if !is_settling(&event, cycle) {
+                    continue;
+                }
+                if let Some(record) = ledger.cycle(rack, cycle).await? {
+                    return Ok(Taken::Up(Box::new(record)));
+                }
+            }
+            letter = dead.next() => {
+                if let Some(reason) = refusal(&letter?, cycle) {
+                    return Ok(Taken::Refused(reason));
+                }
+            }
+        }
+    }
+}
+
+/// Whether an event says that the cycle's record is there. What comes before is told as it comes.
+fn is_settling(stored: &Stored, cycle: CycleId) -> bool {
+    let Ok(event) = Event::from_json(&stored.body) else {
+        return false;
+    };
+    if event.cycle != cycle {
+        return false;
+    }
+    match event.fact {
+        Fact::CycleStarted { .. } => {
+            output::say("a worker has taken it up");
+            false
+        }
+        Fact::CycleRetrying {
+            message, next_at, ..
+        } => {
+            output::say(format!("{message}; next attempt at {next_at}"));
+            false
+        }
+        _ => true,
+    }
+}
+
+fn refusal(stored: &Stored, cycle: CycleId) -> Option<String> {
+    let letter: DeadLetter = serde_json::from_slice(&stored.body).ok()?;
+    let tick = Tick::parse(&letter.body.bytes()?).ok()?;
+    (tick.resume?.cycle == cycle).then_some(letter.reason)
+}
