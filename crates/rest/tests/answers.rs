@@ -532,7 +532,7 @@ async fn the_body_of_a_refusal_is_read_under_limits_and_its_status_stays_known()
         let http = http_with(
             &wire.url(),
             Limits {
-                silence: SHORT,
+                silence: Duration::from_secs(1),
                 ..limits()
             },
         );

@@ -79,7 +79,7 @@ impl SubmitError {
 }
 
 impl Testflinger {
-    /// Submits a job, once. Everything here, a new access token included, ends within [`Limits::total`].
+    /// Submits a job, once. Everything here, a new access token included, ends within [`Limits::total`](rest::Limits::total).
     pub async fn submit(&self, document: &JobDocument<'_>) -> Result<(), SubmitError> {
         let stored = async {
             let answer = self
