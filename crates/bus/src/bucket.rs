@@ -203,16 +203,16 @@ impl<V: Serialize + DeserializeOwned> Bucket<V> {
         Ok(entries)
     }
 
-    /// The values there are, then every change, for ever.
+    /// What was written from `start` on. A bucket that keeps one value per key has each key once.
     ///
     /// # Errors
     /// When the broker cannot be asked, or has no such bucket.
-    pub async fn watch(&self) -> Result<Watch<V>, BusError> {
+    pub async fn changes(&self, start: Start) -> Result<Changes<V>, BusError> {
         let reader = self
             .bus
-            .read(&self.stream(), &self.subject(">"), Start::LastOfEach)
+            .read(&self.stream(), &self.subject(">"), start)
             .await?;
-        Ok(Watch {
+        Ok(Changes {
             bucket: self.clone(),
             reader,
         })
@@ -243,13 +243,13 @@ fn is_deleted(stored: &Stored) -> bool {
     matches!(stored.header(header::KV_OPERATION), Some("DEL" | "PURGE"))
 }
 
-/// The changes of a bucket.
-pub struct Watch<V> {
+/// The changes of a bucket, in order.
+pub struct Changes<V> {
     bucket: Bucket<V>,
     reader: Reader,
 }
 
-impl<V: Serialize + DeserializeOwned> Watch<V> {
+impl<V: Serialize + DeserializeOwned> Changes<V> {
     /// How many changes are stored already and still to come. Zero after the last value that was there at first.
     pub fn pending(&self) -> u64 {
         self.reader.pending()
@@ -262,10 +262,23 @@ impl<V: Serialize + DeserializeOwned> Watch<V> {
     /// is the end: the bucket is gone.
     pub async fn next(&mut self) -> Result<Change<V>, BusError> {
         let stored = self.reader.next().await?;
-        let entry = self.bucket.entry(&stored)?;
-        Ok(Change {
-            key: self.bucket.key(&stored.subject),
-            entry,
-        })
+        self.change(&stored)
+    }
+
+    /// The next change that is stored already, and `None` when all were given.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next), and when the broker cannot be asked any more.
+    pub async fn next_stored(&mut self) -> Result<Option<Change<V>>, BusError> {
+        match self.reader.next_stored().await? {
+            Some(stored) => self.change(&stored).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn change(&self, stored: &Stored) -> Result<Change<V>, BusError> {
+        let entry = self.bucket.entry(stored)?;
+        let key = self.bucket.key(&stored.subject);
+        Ok(Change { key, entry })
     }
 }

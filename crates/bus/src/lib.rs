@@ -12,7 +12,7 @@ mod stored;
 pub mod topology;
 mod wire;
 
-pub use bucket::{Bucket, Change, Entry, Watch, Written};
+pub use bucket::{Bucket, Change, Changes, Entry, Written};
 pub use connect::{Bus, Connect, Credentials, MINIMUM_SERVER, Version};
 pub use error::BusError;
 pub use publish::{At, Batch, LARGEST_BATCH, Outgoing, Published};

@@ -118,6 +118,40 @@ impl Broker {
             .expect("the broker of the test is reached")
     }
 
+    /// Publishes and waits for the answer, as any NATS client would.
+    ///
+    /// # Panics
+    /// When nobody answers.
+    pub async fn request(&self, subject: &str, body: impl Into<Vec<u8>>) -> Vec<u8> {
+        let client = async_nats::connect(self.url())
+            .await
+            .expect("the broker of the test is reached");
+        let answer = client.request(subject.to_owned(), body.into().into()).await;
+        answer
+            .unwrap_or_else(|error| panic!("{subject}: {error}"))
+            .payload
+            .to_vec()
+    }
+
+    /// Publishes a schedule, as any NATS client would.
+    ///
+    /// # Panics
+    /// When the broker refuses it.
+    pub async fn schedule(&self, subject: &str, body: &str, when: &str, target: &str) {
+        let client = async_nats::connect(self.url())
+            .await
+            .expect("the broker of the test is reached");
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Nats-Schedule", when);
+        headers.insert("Nats-Schedule-Target", target);
+        let answer = client
+            .request_with_headers(subject.to_owned(), headers, body.to_owned().into())
+            .await;
+        let answer = answer.unwrap_or_else(|error| panic!("{subject}: {error}"));
+        let text = String::from_utf8_lossy(&answer.payload);
+        assert!(!text.contains("error"), "{subject}: {text}");
+    }
+
     /// SIGKILL.
     ///
     /// # Panics

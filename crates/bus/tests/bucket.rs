@@ -1,0 +1,207 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+//! Records on a real server.
+
+use std::time::Duration;
+
+use bus::{Bucket, BusError, Change, Entry, Start, Written};
+use serde::{Deserialize, Serialize};
+use testkit::Broker;
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(15);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Claim {
+    job: u32,
+}
+
+fn claim(job: u32) -> Claim {
+    Claim { job }
+}
+
+fn revision(written: Written) -> u64 {
+    match written {
+        Written::Done(revision) => revision,
+        Written::Conflict => panic!("conflict"),
+    }
+}
+
+#[tokio::test]
+async fn a_record_is_written_only_over_the_revision_that_was_read() {
+    let broker = Broker::start().await;
+    let machines: Bucket<Claim> = broker.bus().await.bucket("machines");
+    assert_eq!(machines.get("m1").await.unwrap(), None);
+    let first = revision(machines.create("m1", &claim(1)).await.unwrap());
+    assert_eq!(
+        machines.create("m1", &claim(2)).await.unwrap(),
+        Written::Conflict
+    );
+    assert_eq!(
+        machines.get("m1").await.unwrap(),
+        Some(Entry {
+            value: claim(1),
+            revision: first
+        })
+    );
+    let second = revision(machines.update("m1", &claim(2), first).await.unwrap());
+    assert_eq!(
+        machines.update("m1", &claim(3), first).await.unwrap(),
+        Written::Conflict
+    );
+    assert_eq!(
+        machines.delete("m1", Some(first)).await.unwrap(),
+        Written::Conflict
+    );
+    assert_eq!(
+        machines.get("m1").await.unwrap(),
+        Some(Entry {
+            value: claim(2),
+            revision: second
+        })
+    );
+}
+
+#[tokio::test]
+async fn of_many_writers_one_wins() {
+    let broker = Broker::start().await;
+    let machines: Bucket<Claim> = broker.bus().await.bucket("machines");
+    let first = revision(machines.create("m1", &claim(0)).await.unwrap());
+    let writes = (1..=32).map(|job| {
+        let machines = machines.clone();
+        tokio::spawn(async move { machines.update("m1", &claim(job), first).await.unwrap() })
+    });
+    let mut done = 0;
+    for write in writes.collect::<Vec<_>>() {
+        done += usize::from(matches!(write.await.unwrap(), Written::Done(_)));
+    }
+    assert_eq!(done, 1);
+}
+
+#[tokio::test]
+async fn a_deleted_record_can_be_created_again() {
+    let broker = Broker::start().await;
+    let racks: Bucket<Claim> = broker.bus().await.bucket("racks");
+    racks.create("r1", &claim(1)).await.unwrap();
+    racks.delete("r1", None).await.unwrap();
+    assert_eq!(racks.get("r1").await.unwrap(), None);
+    assert!(racks.entries(">").await.unwrap().is_empty());
+    let again = revision(racks.create("r1", &claim(2)).await.unwrap());
+    assert_eq!(
+        racks.get("r1").await.unwrap(),
+        Some(Entry {
+            value: claim(2),
+            revision: again
+        })
+    );
+}
+
+#[tokio::test]
+async fn entries_and_single_reads_agree() {
+    let broker = Broker::start().await;
+    let cycles: Bucket<Claim> = broker.bus().await.bucket("cycles");
+    for number in 0..700 {
+        cycles
+            .create(&format!("r{}.c{number}", number % 2), &claim(number))
+            .await
+            .unwrap();
+    }
+    let all = cycles.entries(">").await.unwrap();
+    assert_eq!(all.len(), 700);
+    assert_eq!(cycles.entries("r1.*").await.unwrap().len(), 350);
+    let keys = all.keys().cloned().chain(["r9.none".to_owned()]);
+    assert_eq!(cycles.get_many(keys).await.unwrap(), all);
+}
+
+#[tokio::test]
+async fn a_value_that_does_not_parse_is_an_error_that_names_it() {
+    let broker = Broker::start().await;
+    let bus = broker.bus().await;
+    bus.bucket::<String>("machines")
+        .create("m1", &"no claim".to_owned())
+        .await
+        .unwrap();
+    let machines: Bucket<Claim> = bus.bucket("machines");
+    let error = machines.get("m1").await.unwrap_err();
+    assert!(
+        matches!(&error, BusError::Malformed { bucket, key, .. } if bucket == "machines" && key == "m1")
+    );
+    assert_eq!(
+        error.to_string(),
+        "key `m1` of bucket `machines` holds no valid record"
+    );
+    assert!(matches!(
+        machines.entries(">").await,
+        Err(BusError::Malformed { .. })
+    ));
+}
+
+#[tokio::test]
+async fn changes_are_what_is_there_then_every_write_through_a_restart() {
+    let mut broker = Broker::start().await;
+    let bus = broker.bus().await;
+    let racks: Bucket<Claim> = bus.bucket("racks");
+    let first = revision(racks.create("r1", &claim(1)).await.unwrap());
+    let mut changes = racks.changes(Start::LastOfEach).await.unwrap();
+    let mut next = async || timeout(SOON, changes.next()).await.unwrap().unwrap();
+    assert_eq!(
+        next().await,
+        Change {
+            key: "r1".into(),
+            entry: Some(Entry {
+                value: claim(1),
+                revision: first
+            })
+        }
+    );
+    let second = revision(racks.update("r1", &claim(2), first).await.unwrap());
+    assert_eq!(
+        next().await.entry,
+        Some(Entry {
+            value: claim(2),
+            revision: second
+        })
+    );
+    broker.kill_9().await;
+    broker.restart().await;
+    testkit::until(SOON, "the bucket is back", async || {
+        racks.get("r1").await.is_ok()
+    })
+    .await;
+    racks.delete("r1", None).await.unwrap();
+    assert_eq!(
+        next().await,
+        Change {
+            key: "r1".into(),
+            entry: None
+        }
+    );
+}
+
+#[tokio::test]
+async fn changes_go_on_after_a_value_that_does_not_parse() {
+    let broker = Broker::start().await;
+    let bus = broker.bus().await;
+    bus.bucket::<String>("racks")
+        .create("r1", &"no claim".to_owned())
+        .await
+        .unwrap();
+    let racks: Bucket<Claim> = bus.bucket("racks");
+    racks.create("r2", &claim(2)).await.unwrap();
+    let mut changes = racks.changes(Start::LastOfEach).await.unwrap();
+    assert!(matches!(
+        timeout(SOON, changes.next()).await.unwrap(),
+        Err(BusError::Malformed { .. })
+    ));
+    let change = timeout(SOON, changes.next()).await.unwrap().unwrap();
+    assert_eq!((change.key.as_str(), changes.pending()), ("r2", 0));
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_never_repeated() {
+    let mut broker = Broker::start().await;
+    let machines: Bucket<Claim> = broker.bus().await.bucket("machines");
+    let first = revision(machines.create("m1", &claim(1)).await.unwrap());
+    broker.kill_9().await;
+    let error = machines.update("m1", &claim(2), first).await.unwrap_err();
+    assert!(matches!(error, BusError::Unknown { .. }), "{error}");
+}
