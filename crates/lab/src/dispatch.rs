@@ -11,7 +11,7 @@ use hyper::{Request, Response};
 use crate::call::{Access, Call, Caller, Endpoint, Found, Routes};
 use crate::fault::{Fault, FaultKind, Place};
 use crate::reply::{HTML, JSON, Reply};
-use crate::wire::{NoAnswer, Payload, Reset, read_body};
+use crate::wire::{Cut, NoAnswer, Payload, Reset, read_body};
 use crate::world::World;
 use crate::{control, maas, testflinger};
 
@@ -240,7 +240,7 @@ async fn disturbed(
                 .insert(CONTENT_LENGTH, HeaderValue::from(whole.max(1)));
             cut.headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
-            *cut.body_mut() = Payload::Cut(Some(half));
+            *cut.body_mut() = Payload::Cut(Cut::Piece(half));
             Ok(cut)
         }
         (_, Some(reply)) => Ok(response(call, service, reply)),

@@ -93,9 +93,17 @@ pub(crate) enum Payload {
     /// All of it, then a proper end.
     Whole(Option<Bytes>),
     /// This much, then the connection breaks.
-    Cut(Option<Bytes>),
+    Cut(Cut),
     /// The same piece for ever.
     Endless(Bytes),
+}
+
+/// How far a body that breaks off has come.
+pub(crate) enum Cut {
+    Piece(Bytes),
+    /// The piece is on its way: an error now would overtake it.
+    Sent,
+    Broken,
 }
 
 impl Body for Payload {
@@ -104,14 +112,21 @@ impl Body for Payload {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         Poll::Ready(match &mut *self {
             Payload::Whole(rest) => rest.take().map(|piece| Ok(Frame::data(piece))),
-            Payload::Cut(rest) => Some(match rest.take() {
-                Some(piece) => Ok(Frame::data(piece)),
-                None => Err(io::Error::other("a fault cut the body off")),
-            }),
+            Payload::Cut(cut) => match std::mem::replace(cut, Cut::Broken) {
+                Cut::Piece(piece) => {
+                    *cut = Cut::Sent;
+                    Some(Ok(Frame::data(piece)))
+                }
+                Cut::Sent => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Cut::Broken => Some(Err(io::Error::other("a fault cut the body off"))),
+            },
             Payload::Endless(piece) => Some(Ok(Frame::data(piece.clone()))),
         })
     }
