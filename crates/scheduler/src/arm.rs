@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bus::{Outgoing, Published};
+use bus::{BusError, Outgoing, Published, Start};
 use jiff::Timestamp;
 use ledger::{Ledger, LedgerError};
 use model::name::RackName;
 use model::rack::RackRecord;
-use model::subject::{Subject, filter, stream};
+use model::subject::{Subject, stream};
 use plan::slots::Slots;
+
+use crate::waiting::Waiting;
 
 /// Slots are armed this far ahead: ticks go on while every scheduler is down for that long.
 const HORIZON: Duration = Duration::from_secs(24 * 3600);
@@ -19,7 +21,11 @@ type Slot = (RackName, Timestamp);
 /// Reads what the racks want and what is armed, and makes the second like the first.
 pub(crate) async fn pass(ledger: &Ledger, now: Timestamp) -> Result<(), LedgerError> {
     let racks = racks(ledger).await?;
-    let armed = armed(ledger).await?;
+    let armed = Waiting::ticks(ledger)
+        .await?
+        .slots()
+        .map(|(rack, slot)| (rack.clone(), slot))
+        .collect();
     let difference = difference(&racks, &armed, now);
     for (rack, slot) in difference.purge {
         tracing::info!(rack.name = %rack, %slot, "purging a slot that is no longer wanted");
@@ -47,25 +53,33 @@ pub(crate) async fn arm(
     Ok(ledger.bus().publish(message).await? != Published::Exists)
 }
 
-/// All racks. A record under a key that is no rack name was not written by racktick, and is left alone.
-pub(crate) async fn racks(ledger: &Ledger) -> Result<BTreeMap<RackName, RackRecord>, LedgerError> {
-    let entries = ledger.racks().entries(">").await?;
-    Ok(entries
-        .into_iter()
-        .filter_map(|(key, entry)| Some((RackName::new(key).ok()?, entry.value)))
-        .collect())
-}
-
-/// All armed slots.
-pub(crate) async fn armed(ledger: &Ledger) -> Result<BTreeSet<Slot>, LedgerError> {
-    let subjects = ledger.bus().subjects(stream::RACK, filter::ARMED).await?;
-    Ok(subjects
-        .keys()
-        .filter_map(|subject| match subject.parse() {
-            Ok(Subject::Slot { rack, slot }) => Some((rack, slot)),
-            _ => None,
-        })
-        .collect())
+/// All racks; `None` for one whose record cannot be read, perhaps because a later racktick wrote it. A key that is no
+/// rack name was not written by racktick, and is left alone.
+pub(crate) async fn racks(
+    ledger: &Ledger,
+) -> Result<BTreeMap<RackName, Option<RackRecord>>, LedgerError> {
+    let mut racks = BTreeMap::new();
+    let mut stored = ledger.racks().changes(Start::LastOfEach).await?;
+    loop {
+        let (key, record) = match stored.next_stored().await {
+            Ok(None) => return Ok(racks),
+            Ok(Some(change)) => match change.entry {
+                Some(entry) => (change.key, Some(entry.value)),
+                None => continue,
+            },
+            Err(error @ BusError::Malformed { .. }) => {
+                tracing::error!("a rack is left as it is: {error}");
+                let BusError::Malformed { key, .. } = error else {
+                    continue;
+                };
+                (key, None)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Ok(rack) = RackName::new(key) {
+            racks.insert(rack, record);
+        }
+    }
 }
 
 /// What to do about the difference between wanted and armed slots.
@@ -76,13 +90,16 @@ struct Difference {
 }
 
 fn difference(
-    racks: &BTreeMap<RackName, RackRecord>,
+    racks: &BTreeMap<RackName, Option<RackRecord>>,
     armed: &BTreeSet<Slot>,
     now: Timestamp,
 ) -> Difference {
     let mut difference = Difference::default();
     let mut schedules = BTreeMap::new();
     for (rack, record) in racks {
+        let Some(record) = record else {
+            continue;
+        };
         if record.paused.is_some() {
             continue;
         }
@@ -101,10 +118,14 @@ fn difference(
         }
     }
     for (rack, slot) in armed {
+        let wanted = match racks.get(rack) {
+            // Nobody knows what it wants: its next slots stay armed until somebody does.
+            Some(None) => true,
+            _ => schedules
+                .get(rack)
+                .is_some_and(|slots| slots.contains(*slot)),
+        };
         // What is due already is on its way; the tick's handler decides what becomes of it.
-        let wanted = schedules
-            .get(rack)
-            .is_some_and(|slots| slots.contains(*slot));
         if *slot > now && !wanted {
             difference.purge.push((rack.clone(), *slot));
         }
@@ -127,14 +148,14 @@ mod tests {
         RackName::new(name).unwrap()
     }
 
-    fn every(hours: u64) -> RackRecord {
-        RackRecord::new(
+    fn every(hours: u64) -> Option<RackRecord> {
+        Some(RackRecord::new(
             Schedule::Every {
                 every: Duration::from_secs(hours * 3600),
                 splay: None,
             },
             now(),
-        )
+        ))
     }
 
     #[test]
@@ -175,7 +196,7 @@ mod tests {
             .into_iter()
             .collect();
         let mut paused = every(6);
-        paused.paused = Some(Pause {
+        paused.as_mut().unwrap().paused = Some(Pause {
             by: "ann".into(),
             why: String::new(),
             at: now(),
@@ -185,6 +206,15 @@ mod tests {
         let purged = |name| after.purge.iter().filter(|(rack, _)| *rack == name).count();
         assert_eq!((purged(rack("r2")), purged(rack("r3"))), (4, 4));
         assert!(purged(rack("r1")) > 0 && after.arm.iter().all(|(name, _)| *name == rack("r1")));
+    }
+
+    #[test]
+    fn slots_of_a_rack_whose_record_cannot_be_read_stay() {
+        let armed = BTreeSet::from([(rack("r1"), now() + Duration::from_secs(60))]);
+        assert_eq!(
+            difference(&BTreeMap::from([(rack("r1"), None)]), &armed, now()),
+            Difference::default()
+        );
     }
 
     #[test]

@@ -3,15 +3,16 @@
 mod arm;
 mod sweep;
 mod view;
+mod waiting;
 
 use std::future::Future;
-use std::pin::pin;
 use std::time::Duration;
 
-use bus::{Bus, BusError, Start};
+use bus::{Bus, BusError, Changes, Start};
 use jiff::Timestamp;
 use ledger::{Ledger, LedgerError};
 use model::policy::Policy;
+use model::rack::RackRecord;
 use model::speed::Speed;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -20,6 +21,9 @@ use crate::sweep::Sweep;
 /// How often the armed slots are compared with what the racks want, when nobody changes a rack. At least two slots of
 /// each rack are armed, and no schedule ticks twice as often as this.
 const ARM_EVERY: Duration = Duration::from_secs(20);
+
+/// No pass comes more often than this, whatever is asked for.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// What a scheduler is told.
 #[derive(Debug, Clone)]
@@ -43,28 +47,38 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), BusError> {
     let ledger = Ledger::new(bus);
-    let mut changes = ledger.racks().changes(Start::New).await?;
+    let changes = ledger.racks().changes(Start::New).await?;
+    tokio::select! {
+        // A pass may be cut off anywhere: whoever comes next finds what is missing.
+        () = shutdown => Ok(()),
+        result = work(&settings, &ledger, changes) => result,
+    }
+}
+
+async fn work(
+    settings: &Settings,
+    ledger: &Ledger,
+    mut changes: Changes<RackRecord>,
+) -> Result<(), BusError> {
     let mut sweep = Sweep::new(ledger.clone(), settings.clone());
     let mut arming = every(settings.speed.shorten(ARM_EVERY), Duration::ZERO);
     // The first sweep waits: what is under way right after a start is not lost.
     let mut sweeping = every(settings.settle, settings.settle);
-    let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
-            () = &mut shutdown => return Ok(()),
             // A change only wakes the pass up: what to do follows from reading everything.
             change = changes.next() => match change {
                 Ok(_) | Err(BusError::Malformed { .. }) => arming.reset_immediately(),
                 Err(error) => return Err(error),
             },
-            _ = arming.tick() => report("arming slots", arm::pass(&ledger, Timestamp::now()).await),
+            _ = arming.tick() => report("arming slots", arm::pass(ledger, Timestamp::now()).await),
             _ = sweeping.tick() => report("sweeping", sweep.pass(Timestamp::now()).await),
         }
     }
 }
 
 fn every(period: Duration, first: Duration) -> tokio::time::Interval {
-    let mut interval = interval_at(Instant::now() + first, period);
+    let mut interval = interval_at(Instant::now() + first, period.max(SHORTEST));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }

@@ -5,19 +5,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bus::Outgoing;
+use bus::{BusError, dead};
 use jiff::{SignedDuration, Timestamp};
 use ledger::{Ledger, LedgerError, submit_task};
-use model::cycle::{CycleRecord, Planned};
+use model::cycle::{CycleRecord, Fate};
 use model::id::{CycleId, JobId};
-use model::machine::Claim;
+use model::machine::{Claim, MachineRecord};
 use model::name::{MachineName, RackName};
 use model::rack::RackRecord;
-use model::subject::{Subject, filter, stream};
+use model::subject::Subject;
 use model::task::Submit;
 use plan::slots::Slots;
 
 use crate::view::View;
+use crate::waiting::Waiting;
 use crate::{Settings, arm};
 
 /// A task that keeps falling out comes back at longer and longer intervals, up to this many settle times.
@@ -34,43 +35,6 @@ pub(crate) struct Sweep {
     brought_back: BTreeMap<JobId, (Timestamp, u32)>,
 }
 
-/// What waits in the streams.
-struct Waiting {
-    subjects: BTreeSet<Subject>,
-}
-
-impl Waiting {
-    async fn read(ledger: &Ledger) -> Result<Self, LedgerError> {
-        let mut subjects = BTreeSet::new();
-        for filter in [
-            filter::WAITING_SUBMITS,
-            filter::WAITING_LOOKS,
-            filter::SUBMITS,
-            filter::WATCHES,
-        ] {
-            let stored = ledger.bus().subjects(stream::TASK, filter).await?;
-            subjects.extend(stored.keys().filter_map(|subject| subject.parse().ok()));
-        }
-        Ok(Self { subjects })
-    }
-
-    fn look_for(&self, job: JobId, rack: &RackName, machine: &MachineName) -> bool {
-        self.subjects.contains(&Subject::WaitWatch(job))
-            || self.subjects.contains(&Subject::Watch {
-                rack: rack.clone(),
-                machine: machine.clone(),
-            })
-    }
-
-    fn submit_for(&self, job: JobId, rack: &RackName, machine: &MachineName) -> bool {
-        self.subjects.contains(&Subject::WaitSubmit(job))
-            || self.subjects.contains(&Subject::Submit {
-                rack: rack.clone(),
-                machine: machine.clone(),
-            })
-    }
-}
-
 impl Sweep {
     pub(crate) fn new(ledger: Ledger, settings: Settings) -> Self {
         Self {
@@ -84,14 +48,28 @@ impl Sweep {
 
     /// One pass.
     pub(crate) async fn pass(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        self.bury().await?;
         // The waiting messages first: what is sent between the two reads is then not taken for lost.
-        let waiting = Waiting::read(&self.ledger).await?;
+        let waiting = Waiting::tasks(&self.ledger).await?;
         self.view.refresh(&self.ledger, now).await?;
         self.looks(&waiting, now).await?;
         self.submits(&waiting, now).await?;
-        self.ends().await?;
+        self.ends(now).await?;
         self.slots(now).await?;
         self.forget(now).await
+    }
+
+    /// Messages that no worker survived become dead letters. Where they are they would look like work under way, and
+    /// nothing would bring it back.
+    async fn bury(&self) -> Result<(), LedgerError> {
+        for stuck in dead::stuck(self.ledger.bus()).await? {
+            tracing::error!(
+                subject = stuck.message.subject,
+                "no worker survived this message: it becomes a dead letter"
+            );
+            dead::bury(self.ledger.bus(), &stuck, "scheduler").await?;
+        }
+        Ok(())
     }
 
     /// A job in Testflinger that nothing looks at, two passes in a row.
@@ -101,7 +79,7 @@ impl Sweep {
             .machines
             .iter()
             .filter_map(|(machine, view)| match &view.claim {
-                Claim::Running(claim) if !waiting.look_for(claim.job, &claim.rack, machine) => {
+                Claim::Running(claim) if !waiting.work_on(claim.job, &claim.rack, machine) => {
                     Some((machine.clone(), claim.cycle, claim.job))
                 }
                 _ => None,
@@ -127,105 +105,102 @@ impl Sweep {
         Ok(())
     }
 
-    /// A machine without an outcome whose submit is nowhere.
+    /// A machine without an outcome whose submit is nowhere, although it was due long enough ago.
     async fn submits(&mut self, waiting: &Waiting, now: Timestamp) -> Result<(), LedgerError> {
+        let settle = signed(self.settings.settle);
+        let mut undecided = BTreeSet::new();
         let mut lost = Vec::new();
         for (record, planned) in self.view.planned() {
-            if now.duration_since(planned.at) < signed(self.settings.settle) {
-                continue;
-            }
+            let mut machines = Vec::new();
             for machine in record.open() {
                 let job = JobId::of(record.cycle, machine);
-                let running = self.view.machines.get(machine).is_some_and(
-                    |view| matches!(&view.claim, Claim::Running(claim) if claim.job == job),
-                );
-                if !running && !waiting.submit_for(job, &record.rack, machine) {
-                    lost.push((job, self.bring_back(record, planned, machine)));
+                if self.view.is_running(machine, job) {
+                    continue;
+                }
+                undecided.insert(job);
+                let due = planned.deploy.get(machine).copied().max(Some(planned.at));
+                let old = due.is_some_and(|due| now.duration_since(due) >= settle);
+                let rested = self
+                    .brought_back
+                    .get(&job)
+                    .is_none_or(|(again, _)| now >= *again);
+                if old && rested && !waiting.work_on(job, &record.rack, machine) {
+                    machines.push((machine.clone(), job));
                 }
             }
-        }
-        self.brought_back
-            .retain(|job, _| lost.iter().any(|(lost, _)| lost == job));
-        for (job, message) in lost {
-            let (due, times) = self.brought_back.get(&job).copied().unwrap_or((now, 0));
-            if now < due {
-                continue;
+            if !machines.is_empty() {
+                lost.push((record.rack.clone(), record.cycle, machines));
             }
-            tracing::warn!(job.id = %job, times = times + 1, "a submit was lost: bringing it back");
-            // An id of its own: under the job's id the broker would take it for the lost one and drop it.
-            let id = format!("{job}.sweep.{}", now.as_second());
-            self.ledger.bus().publish(message.with_id(id)).await?;
-            let wait = self.settings.settle * 2u32.saturating_pow(times).min(SLOWEST);
-            self.brought_back
-                .insert(job, (now + wait, times.saturating_add(1)));
+        }
+        self.brought_back.retain(|job, _| undecided.contains(job));
+        for (rack, cycle, machines) in lost {
+            self.bring_back(&rack, cycle, machines, now).await?;
         }
         Ok(())
     }
 
-    fn bring_back(
-        &self,
-        record: &CycleRecord,
-        planned: &Planned,
-        machine: &MachineName,
-    ) -> Outgoing {
-        let task = Submit {
-            swept: true,
-            ..submit_task(record, planned, machine)
+    async fn bring_back(
+        &mut self,
+        rack: &RackName,
+        cycle: CycleId,
+        machines: Vec<(MachineName, JobId)>,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        // A record that went away with a restored bucket is no reason for any work.
+        let Some(record) = self.ledger.cycle(rack, cycle).await? else {
+            self.view.open.remove(&cycle);
+            return Ok(());
         };
-        ledger::outgoing(
-            Subject::Submit {
-                rack: record.rack.clone(),
-                machine: machine.clone(),
-            },
-            &task,
-        )
+        let Fate::Planned(planned) = &record.fate else {
+            return Ok(());
+        };
+        for (machine, job) in machines {
+            if record.outcomes.contains_key(&machine) {
+                continue;
+            }
+            let times = self.brought_back.get(&job).map_or(0, |(_, times)| *times);
+            tracing::warn!(job.id = %job, times = times + 1, "a submit was lost: bringing it back");
+            let task = Submit {
+                swept: true,
+                ..submit_task(&record, planned, &machine)
+            };
+            let (rack, machine) = (rack.clone(), machine.clone());
+            // An id of its own: under the job's id the broker would take it for the lost one and drop it.
+            let message = ledger::outgoing(Subject::Submit { rack, machine }, &task)
+                .with_id(format!("{job}.sweep.{}", now.as_second()));
+            self.ledger.bus().publish(message).await?;
+            let rest = self.settings.settle * 2u32.saturating_pow(times).min(SLOWEST);
+            self.brought_back
+                .insert(job, (now + rest, times.saturating_add(1)));
+        }
+        Ok(())
     }
 
     /// Cycles whose machines all have outcomes, and whose end nobody told.
-    async fn ends(&self) -> Result<(), LedgerError> {
-        for record in self
-            .view
-            .open
-            .values()
-            .filter(|record| record.is_complete())
-        {
-            self.ledger.close(&record.rack, record.cycle).await?;
+    async fn ends(&self, now: Timestamp) -> Result<(), LedgerError> {
+        for record in self.view.open.values() {
+            // Whoever made it complete is about to tell its end, after what comes before.
+            let old = now.duration_since(last_change(record)) >= signed(self.settings.settle);
+            if record.is_complete() && old {
+                tracing::warn!(rack.name = %record.rack, cycle.id = %record.cycle, "nobody told this cycle's end: telling it");
+                self.ledger.close(&record.rack, record.cycle).await?;
+            }
         }
         Ok(())
     }
 
     /// Slots inside the catch-up window that never became a cycle.
     async fn slots(&self, now: Timestamp) -> Result<(), LedgerError> {
-        let armed = self
-            .ledger
-            .bus()
-            .subjects(stream::RACK, filter::ARMED)
-            .await?;
-        let ticks = self
-            .ledger
-            .bus()
-            .subjects(stream::RACK, &Subject::Tick.to_string())
-            .await?;
-        if !ticks.is_empty() {
-            // Ticks of all racks wait on one subject, so nobody can tell whose is missing.
+        let waiting = Waiting::ticks(&self.ledger).await?;
+        if waiting.any_tick() {
             return Ok(());
         }
         for (rack, record) in arm::racks(&self.ledger).await? {
-            for (slot, cycle) in self.due_slots(&rack, &record, now) {
-                let retry = Subject::Retry {
-                    rack: rack.clone(),
-                    cycle,
-                }
-                .to_string();
-                let waits = armed.contains_key(&retry)
-                    || armed.contains_key(
-                        &Subject::Slot {
-                            rack: rack.clone(),
-                            slot,
-                        }
-                        .to_string(),
-                    );
-                if !waits && self.ledger.cycle(&rack, cycle).await?.is_none() {
+            let due = record.map(|record| self.due_slots(&rack, &record, now));
+            for (slot, cycle) in due.unwrap_or_default() {
+                if !waiting.tick_of(&rack, slot, cycle)
+                    && self.ledger.cycle(&rack, cycle).await?.is_none()
+                {
                     tracing::warn!(rack.name = %rack, %slot, "a slot never ticked: arming it again");
                     arm::arm(&self.ledger, rack.clone(), slot).await?;
                 }
@@ -267,20 +242,26 @@ impl Sweep {
     /// M10: fates that no message can ask for any more.
     async fn forget(&self, now: Timestamp) -> Result<(), LedgerError> {
         let margin = signed(self.settings.settle * 2);
+        let mut closed = BTreeMap::new();
         for (machine, view) in &self.view.machines {
-            let over: BTreeSet<JobId> = view
-                .settled
-                .iter()
-                .filter(|(_, (_, cycle, deploy_by))| {
-                    now.duration_since(*deploy_by) > margin && !self.view.open.contains_key(cycle)
-                })
-                .map(|(job, _)| *job)
-                .collect();
+            let mut over = BTreeSet::new();
+            for (job, kept) in &view.settled {
+                if now.duration_since(kept.deploy_by) <= margin {
+                    continue;
+                }
+                let cycle = &kept.cycle_key;
+                if !closed.contains_key(cycle) {
+                    closed.insert(cycle, self.is_closed(cycle).await?);
+                }
+                if closed[cycle] {
+                    over.insert(*job);
+                }
+            }
             if over.is_empty() {
                 continue;
             }
             let entry = self.ledger.machine(machine).await?;
-            let forget = |record: &mut model::machine::MachineRecord| {
+            let forget = |record: &mut MachineRecord| {
                 record.forget(|job, _| over.contains(job));
                 Ok(())
             };
@@ -288,6 +269,24 @@ impl Sweep {
             let _ = self.ledger.change_machine(machine, entry, forget).await?;
         }
         Ok(())
+    }
+
+    /// Whether the cycle is closed, or so old that its record is gone.
+    async fn is_closed(&self, key: &str) -> Result<bool, LedgerError> {
+        match self.ledger.cycles().get(key).await {
+            Ok(entry) => Ok(entry.is_none_or(|entry| entry.value.closed)),
+            Err(BusError::Malformed { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// When the record became what it is, but for its closing.
+fn last_change(record: &CycleRecord) -> Timestamp {
+    match &record.fate {
+        Fate::Planned(planned) => record.settled_at.unwrap_or(planned.at),
+        Fate::Failed { at, .. } => *at,
+        Fate::Missed { .. } => record.ticked_at,
     }
 }
 

@@ -3,24 +3,34 @@
 
 use std::collections::BTreeMap;
 
-use bus::Start;
+use bus::{BusError, Change, Changes, Start};
 use jiff::{SignedDuration, Timestamp};
 use ledger::{Ledger, LedgerError};
 use model::cycle::{CycleRecord, Fate};
 use model::id::{CycleId, JobId};
 use model::machine::{Claim, MachineRecord};
-use model::name::{MachineName, RackName};
+use model::name::MachineName;
 use model::subject::key;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-/// Reads overlap by this much, because the broker's clock and ours differ.
-const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
+/// Reads overlap by this much, because the broker's clock and ours differ. Reading a change twice costs little; one
+/// that is left out would be missing until the next start.
+const OVERLAP: SignedDuration = SignedDuration::from_mins(15);
 
 /// A machine, as far as the sweep cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MachineView {
     pub(crate) claim: Claim,
-    /// Settled jobs: where and until when they matter.
-    pub(crate) settled: BTreeMap<JobId, (RackName, CycleId, Timestamp)>,
+    /// Settled jobs.
+    pub(crate) settled: BTreeMap<JobId, Kept>,
+}
+
+/// A settled job, and until when its fate may matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) cycle_key: String,
+    pub(crate) deploy_by: Timestamp,
 }
 
 /// What is not settled, and what settled fates are still kept.
@@ -44,7 +54,7 @@ impl View {
             None => Start::All,
         };
         let mut machines = ledger.machines().changes(start).await?;
-        while let Some(change) = machines.next_stored().await? {
+        while let Some(change) = next_readable(&mut machines).await? {
             let Some(machine) = key::parse_machine(&change.key) else {
                 continue;
             };
@@ -54,7 +64,7 @@ impl View {
             }
         }
         let mut cycles = ledger.cycles().changes(start).await?;
-        while let Some(change) = cycles.next_stored().await? {
+        while let Some(change) = next_readable(&mut cycles).await? {
             match (change.entry, key::parse_cycle(&change.key)) {
                 (Some(entry), _) => self.see_cycle(entry.value),
                 (None, Some((_, cycle))) => drop(self.open.remove(&cycle)),
@@ -69,7 +79,17 @@ impl View {
         let settled = record
             .settled
             .into_iter()
-            .map(|(job, settled)| (job, (settled.rack, settled.cycle, settled.deploy_by)))
+            .map(|(job, settled)| {
+                let cycle_key = key::cycle(&settled.rack, settled.cycle);
+                let deploy_by = settled.deploy_by;
+                (
+                    job,
+                    Kept {
+                        cycle_key,
+                        deploy_by,
+                    },
+                )
+            })
             .collect::<BTreeMap<_, _>>();
         if record.claim == Claim::Idle && settled.is_empty() {
             self.machines.remove(&machine);
@@ -92,11 +112,32 @@ impl View {
         }
     }
 
+    /// Whether the job is in Testflinger.
+    pub(crate) fn is_running(&self, machine: &MachineName, job: JobId) -> bool {
+        self.machines
+            .get(machine)
+            .is_some_and(|view| matches!(&view.claim, Claim::Running(claim) if claim.job == job))
+    }
+
     /// Open cycles with decisions.
     pub(crate) fn planned(&self) -> impl Iterator<Item = (&CycleRecord, &model::cycle::Planned)> {
         self.open.values().filter_map(|record| match &record.fate {
             Fate::Planned(planned) => Some((record, planned)),
             Fate::Missed { .. } | Fate::Failed { .. } => None,
         })
+    }
+}
+
+/// The next change. A value that cannot be read does not keep the rest from being looked after.
+async fn next_readable<V: Serialize + DeserializeOwned>(
+    changes: &mut Changes<V>,
+) -> Result<Option<Change<V>>, BusError> {
+    loop {
+        match changes.next_stored().await {
+            Err(error @ BusError::Malformed { .. }) => {
+                tracing::error!("left out of the sweep: {error}");
+            }
+            other => return other,
+        }
     }
 }
