@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cancel, completions, config, dlq, doctor, events, lab, plan, rack, tick, worker,
+    cancel, completions, config, demo, dlq, doctor, events, lab, plan, rack, tick, worker,
 };
 use crate::config::{ConfigError, Key, Places, Problem, SETTINGS};
 
@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Worker(worker::Arguments),
     /// Role: a pretend MAAS and Testflinger over HTTP, to try racktick without either
     Lab(lab::Arguments),
+    /// Play everything on this machine with time compressed, and tell what happens
+    Demo(demo::Arguments),
     /// Bring streams, consumers and buckets of the broker to what is declared
     Setup,
     /// Racks: add, list, show, set, pause, resume, remove

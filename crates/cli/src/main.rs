@@ -25,6 +25,8 @@ use output::Output;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // One TLS stack for the whole process; a second installation is the only way this fails.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     match run(&cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -44,6 +46,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Config(command) => {
             return commands::config::run(command, &cli.places()?, output).map(|()| Exit::Ok);
         }
+        // It reads no configuration: it talks to nothing but what it starts.
+        Command::Demo(arguments) => return runtime(1)?.block_on(commands::demo::run(arguments)),
         _ => {}
     }
     let config = Config::load(&cli.places()?)?;
@@ -51,8 +55,6 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    // One TLS stack for the whole process; a second installation is the only way this fails.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = runtime(config.worker.threads)?;
     runtime.block_on(dispatch(cli, &App { config, output }))
 }
@@ -83,8 +85,8 @@ async fn dispatch(cli: &Cli, app: &App) -> anyhow::Result<Exit> {
         Command::Plan(arguments) => of::plan::run(arguments, app).await?,
         Command::Status => of::status::run(app).await?,
         Command::Events(arguments) => of::events::run(arguments, app).await?,
-        // These need no runtime and were done before.
-        Command::Config(_) | Command::Completions(_) => {}
+        // These need no configuration or no runtime, and were done before.
+        Command::Config(_) | Command::Completions(_) | Command::Demo(_) => {}
     }
     Ok(Exit::Ok)
 }

@@ -69,10 +69,10 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let lab = Lab::start(config, listener).await?;
-    output::say(format!(
-        "the lab listens on {}; `racktick lab --print-env` with the same flags prints the variables that point at it",
-        lab.url()
-    ));
+    output::say(
+        "the lab listens; `racktick lab --print-env` with the same flags prints the variables that point at it",
+    );
+    output::line(&lab.url())?;
     shutdown.await;
     lab.stop().await;
     Ok(())

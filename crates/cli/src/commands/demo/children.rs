@@ -1,0 +1,184 @@
+//! The processes of the demo. All of them end with the values here.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use broker::{Binary, Options, Port, Server};
+use lab::Stats;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::stage::Stage;
+use crate::output;
+
+/// The usual ports of a broker and of MAAS; others are taken where these are in use.
+const USUAL: (u16, u16) = (4222, 5240);
+
+/// How long the lab may take to say where it listens.
+const LAB_STARTS_WITHIN: Duration = Duration::from_secs(20);
+
+/// Finds and starts a broker.
+pub(super) async fn broker(chosen: Option<PathBuf>, folder: &Path) -> anyhow::Result<Server> {
+    let binary = match chosen {
+        Some(path) => Binary::at(path),
+        None => tokio::task::spawn_blocking(find)
+            .await
+            .context("looking for nats-server")??,
+    };
+    let data = folder.join("broker");
+    std::fs::create_dir(&data)?;
+    let port = if is_free(USUAL.0).await {
+        Port::Fixed(USUAL.0)
+    } else {
+        Port::Free
+    };
+    let options = Options {
+        port,
+        folder: data,
+        config: None,
+        own_group: true,
+    };
+    Ok(Server::start(binary, options).await?)
+}
+
+fn find() -> anyhow::Result<Binary> {
+    if let Some(binary) = Binary::on_path() {
+        return Ok(binary);
+    }
+    let cache = cache();
+    output::say(format!(
+        "nats-server {} is taken from {}, or fetched there once",
+        broker::VERSION,
+        cache.display()
+    ));
+    Ok(Binary::find(&cache)?)
+}
+
+/// Where a person's caches lie.
+fn cache() -> PathBuf {
+    let set = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    base.unwrap_or_else(std::env::temp_dir).join("racktick")
+}
+
+async fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).await.is_ok()
+}
+
+/// Lab, scheduler and workers.
+pub(super) struct Children {
+    lab: String,
+    running: Vec<(&'static str, Child)>,
+}
+
+impl Children {
+    pub(super) async fn start(stage: &Stage, nats_url: &str) -> anyhow::Result<Self> {
+        let (lab_child, lab) = start_lab(stage).await?;
+        let environment = stage.environment(nats_url, &lab);
+        let mut running = vec![("lab", lab_child)];
+        for (name, arguments) in [
+            ("scheduler", &["scheduler"][..]),
+            ("worker-1", &["worker", "--name", "worker-1"]),
+            ("worker-2", &["worker", "--name", "worker-2"]),
+        ] {
+            let mut command = program(stage, name)?;
+            command.args(arguments).envs(environment.iter().cloned());
+            running.push((
+                name,
+                command
+                    .spawn()
+                    .with_context(|| format!("cannot start the {name}"))?,
+            ));
+        }
+        Ok(Self { lab, running })
+    }
+
+    /// Where the lab listens.
+    pub(super) fn lab(&self) -> &str {
+        &self.lab
+    }
+
+    /// Resolves when a child has ended, which none should.
+    pub(super) async fn first_to_end(&mut self) -> anyhow::Error {
+        let ends = self.running.iter_mut().map(|(name, child)| {
+            Box::pin(async move {
+                match child.wait().await {
+                    Ok(status) => anyhow!("the {name} ended with {status}"),
+                    Err(error) => anyhow!("the {name} cannot be waited for: {error}"),
+                }
+            })
+        });
+        futures_util::future::select_all(ends).await.0
+    }
+
+    /// The lab's own counters.
+    pub(super) async fn stats(&self) -> anyhow::Result<Stats> {
+        let answer = reqwest::get(format!("{}/lab/stats", self.lab))
+            .await?
+            .error_for_status()?;
+        Ok(answer.json().await?)
+    }
+
+    /// Ends all of them. Nothing is lost: they are made to be killed at any moment.
+    pub(super) async fn stop(&mut self) {
+        for (name, child) in self.running.iter_mut().rev() {
+            if let Err(error) = child.kill().await {
+                tracing::warn!(%error, "the {name} cannot be ended");
+            }
+        }
+    }
+}
+
+async fn start_lab(stage: &Stage) -> anyhow::Result<(Child, String)> {
+    let port = if is_free(USUAL.1).await { USUAL.1 } else { 0 };
+    let mut command = program(stage, "lab")?;
+    command
+        .arg("lab")
+        .args(stage.lab_flags(&format!("127.0.0.1:{port}")))
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().context("cannot start the lab")?;
+    let stdout = child.stdout.take().context("the lab has no output")?;
+    let mut line = String::new();
+    timeout(
+        LAB_STARTS_WITHIN,
+        BufReader::new(stdout).read_line(&mut line),
+    )
+    .await
+    .context("the lab does not start")??;
+    match line.trim() {
+        "" => Err(anyhow!(
+            "the lab ended at once; see {}",
+            log(stage, "lab").display()
+        )),
+        url => Ok((child, url.to_owned())),
+    }
+}
+
+fn log(stage: &Stage, name: &str) -> PathBuf {
+    stage.folder().join(format!("{name}.log"))
+}
+
+/// This very program, with an empty environment, in a directory without any configuration.
+fn program(stage: &Stage, name: &str) -> anyhow::Result<Command> {
+    let log = File::create(log(stage, name))?;
+    let mut command = Command::new(std::env::current_exe().context("which program is this?")?);
+    command
+        .current_dir(stage.folder())
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        // A Ctrl-C at the terminal reaches the demo alone, which then ends them in order.
+        .process_group(0)
+        .kill_on_drop(true);
+    Ok(command)
+}
