@@ -1,0 +1,27 @@
+# The manifests alone, so that the layer with the dependencies changes only when they do.
+FROM rust:1.95-bookworm AS manifests
+WORKDIR /src
+COPY . .
+RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock -delete \
+ && for crate in crates/* tests; do \
+      mkdir -p "$crate/src" && touch "$crate/src/lib.rs" && echo 'fn main() {}' > "$crate/src/main.rs"; \
+    done
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY --from=manifests /src .
+RUN cargo build --release --locked --package cli
+COPY . .
+# Newer than what was built from the empty sources.
+RUN find crates -name '*.rs' -exec touch {} + \
+ && cargo build --release --locked --package cli \
+ && strip target/release/racktick
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends ca-certificates \
+ && rm -rf /var/lib/apt/lists/*
+COPY --from=build /src/target/release/racktick /usr/local/bin/racktick
+USER 65532:65532
+ENTRYPOINT ["racktick"]
+CMD ["--help"]
