@@ -104,6 +104,11 @@ impl Server {
         log_path(&self.options.folder)
     }
 
+    /// Its process id; `None` when it has ended.
+    pub fn process(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// True while it runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

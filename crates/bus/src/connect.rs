@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
@@ -276,6 +277,10 @@ impl Bus {
     /// The version of the server that was connected to first.
     pub fn server_version(&self) -> Version {
         self.version
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
     }
 
     /// Changes whenever the connection was made anew. Requests that were open before are lost then.

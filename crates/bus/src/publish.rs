@@ -164,9 +164,11 @@ impl Bus {
         let since = Instant::now();
         let mut attempt = 0;
         loop {
-            let answer = self
-                .ask(subject.to_owned(), Some(headers.clone()), body.clone())
-                .await;
+            let (to, with, payload) = (subject.to_owned(), Some(headers.clone()), body.clone());
+            let answer = match repeatable {
+                true => self.ask_repeatable(to, with, payload).await,
+                false => self.ask(to, with, payload).await,
+            };
             let again = since.elapsed() < PATIENCE;
             match answer {
                 Ok(message) => {

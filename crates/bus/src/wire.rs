@@ -154,6 +154,24 @@ impl Bus {
             })
     }
 
+    /// The same for what may be repeated: ends early when the connection is made anew meanwhile, since an answer that
+    /// was under way is lost then.
+    pub(crate) async fn ask_repeatable(
+        &self,
+        subject: String,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+    ) -> Result<Message, NoAnswer> {
+        let mut connections = self.connections();
+        connections.mark_unchanged();
+        let connected = self.is_connected();
+        tokio::select! {
+            answer = self.ask(subject, headers, payload) => answer,
+            // Without a connection, it has not left yet, and will once there is one.
+            _ = connections.changed(), if connected => Err(NoAnswer::Late),
+        }
+    }
+
     /// A request to JetStream's API, which may be repeated: all that are used either read or lead to the same state.
     pub(crate) async fn api<T: DeserializeOwned>(
         &self,
@@ -170,7 +188,7 @@ impl Bus {
         let mut attempt = 0;
         loop {
             let answer = self
-                .ask(format!("$JS.API.{operation}"), None, payload.clone())
+                .ask_repeatable(format!("$JS.API.{operation}"), None, payload.clone())
                 .await;
             let again = since.elapsed() < PATIENCE;
             match answer {

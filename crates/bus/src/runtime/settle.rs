@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::connect::Bus;
-use crate::wire::{PATIENCE, pause};
+use crate::wire::{NoAnswer, PATIENCE, pause};
 
 /// The longest reason in a termination: the advisory that repeats it has to stay small.
 const LONGEST_REASON: usize = 200;
@@ -46,14 +46,32 @@ async fn say(bus: &Bus, reply: &str, payload: Bytes) {
     }
 }
 
+/// Repeats until the broker confirms. A broker that came back from a crash may not remember that it gave the message
+/// out: then it says nothing, and gives it out again.
 async fn confirm(bus: &Bus, reply: &str, payload: Bytes) {
+    let connections = bus.connections();
+    let first = *connections.borrow();
     let since = Instant::now();
     let mut attempt = 0;
-    while let Err(none) = bus.ask(reply.to_owned(), None, payload.clone()).await {
-        if since.elapsed() > PATIENCE {
-            tracing::warn!(
-                ?none,
-                "the broker did not confirm an acknowledgement; the task may be done a second time"
+    let mut ignored = 0;
+    loop {
+        let before = *connections.borrow();
+        match bus
+            .ask_repeatable(reply.to_owned(), None, payload.clone())
+            .await
+        {
+            Ok(_) => return,
+            Err(NoAnswer::Late) if bus.is_connected() && before == *connections.borrow() => {
+                ignored += 1
+            }
+            Err(none) => {
+                tracing::debug!(?none, "an acknowledgement was not confirmed, trying again")
+            }
+        }
+        let enough = if before == first { 2 } else { 1 };
+        if ignored >= enough || since.elapsed() > PATIENCE {
+            tracing::info!(
+                "the broker did not confirm an acknowledgement, so the task may come a second time"
             );
             return;
         }
