@@ -132,13 +132,7 @@ impl Desk {
                 call.params = params;
                 Ok(endpoint)
             }
-            Found::OtherMethod if service == Service::Maas => {
-                let op = op.map_or_else(|| "None".to_owned(), |op| op);
-                Err(Reply::maas_text(
-                    400,
-                    format!("Unrecognised signature: method={} op={op}", call.method),
-                ))
-            }
+            Found::OtherMethod if service == Service::Maas => Ok(&maas::OTHER_OPERATION),
             Found::OtherMethod => Err(Reply::abort(405, "Method Not Allowed")),
             Found::Nothing => Err(match service {
                 Service::Maas => maas::not_found(&path),

@@ -1,5 +1,3 @@
-use std::net::SocketAddr;
-
 /// Why the lab could not start, or could not do what a person asked of it.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
@@ -40,7 +38,4 @@ pub enum LabError {
         /// What was given.
         value: String,
     },
-    /// The lab's own task ended early.
-    #[error("the lab at {0} ended by itself")]
-    Ended(SocketAddr),
 }

@@ -97,6 +97,13 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     ),
 ];
 
+/// Answers, to whoever has a key, that a known path has no such operation.
+pub(crate) static OTHER_OPERATION: Endpoint = signed("unknown", |_, call| {
+    let op = operation(call).1.unwrap_or_else(|| "None".to_owned());
+    let text = format!("Unrecognised signature: method={} op={op}", call.method);
+    Err(Reply::maas_text(400, text))
+});
+
 /// The path and the named operation, which may stand in the query, in the form, or at the end of the path.
 pub(crate) fn operation(call: &Call) -> (String, Option<String>) {
     let path = call.path.replacen("//", "/", 1);

@@ -26,12 +26,15 @@ const NOT_SIMULATED: [&str; 15] = [
     "deployment_target",
 ];
 
+/// Whether a machine fits one parameter.
+type Test = Box<dyn Fn(&Machine) -> bool>;
+
 /// The machines that a query asks for, in the order of the database.
 pub(super) fn matching<'a>(
     world: &'a World,
     query: &[(String, String)],
 ) -> Result<Vec<&'a Machine>, Reply> {
-    let mut tests: Vec<Box<dyn Fn(&Machine) -> bool>> = Vec::new();
+    let mut tests: Vec<Test> = Vec::new();
     let mut candidates: Option<BTreeSet<u64>> = None;
     let names: BTreeSet<&str> = query.iter().map(|(name, _)| name.as_str()).collect();
     for name in names {
@@ -105,11 +108,7 @@ fn known_tags(world: &World, field: &str, values: &[String]) -> Result<Vec<Strin
     }
 }
 
-fn test(
-    world: &World,
-    name: &str,
-    values: Vec<String>,
-) -> Result<Box<dyn Fn(&Machine) -> bool>, Reply> {
+fn test(world: &World, name: &str, values: Vec<String>) -> Result<Test, Reply> {
     let (plain, wanted) = match name {
         "not_in_zone" => ("zone", false),
         "not_in_pool" => ("pool", false),
@@ -118,10 +117,9 @@ fn test(
             None => (name, true),
         },
     };
-    let any_of =
-        move |values: Vec<String>, field: fn(&Machine) -> &str| -> Box<dyn Fn(&Machine) -> bool> {
-            Box::new(move |machine| values.iter().any(|value| value == field(machine)) == wanted)
-        };
+    let any_of = move |values: Vec<String>, field: fn(&Machine) -> &str| -> Test {
+        Box::new(move |machine| values.iter().any(|value| value == field(machine)) == wanted)
+    };
     let existing = |what: &str, field: fn(&Machine) -> &str, always: &[&str]| {
         let is_known = |value: &&String| {
             always.contains(&value.as_str())

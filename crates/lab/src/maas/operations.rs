@@ -34,7 +34,7 @@ fn find(world: &World, call: &Call) -> Result<u64, Reply> {
 }
 
 /// The machine, when the caller may edit it: unlocked, and its own or nobody's.
-fn editable<'a>(world: &'a mut World, id: u64) -> Result<&'a mut Machine, Reply> {
+fn editable(world: &mut World, id: u64) -> Result<&mut Machine, Reply> {
     let (user, admin) = (world.config.maas_user.clone(), world.config.maas_admin);
     let machine = world.machines.get_mut(id).ok_or_else(no_machine)?;
     let own = machine.owner.as_ref().is_none_or(|owner| *owner == user);

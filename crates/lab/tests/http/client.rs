@@ -18,6 +18,8 @@ static HTTP: LazyLock<()> = LazyLock::new(|| {
 });
 static NONCE: AtomicU64 = AtomicU64::new(0);
 
+/// Between two looks for a state, so that waiting tests leave the processor to the lab.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(3);
 /// How long a state may take to come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -180,7 +182,7 @@ impl Bench {
                 return result;
             }
             assert!(began.elapsed() < PATIENCE, "{result}");
-            tokio::task::yield_now().await;
+            pause().await;
         }
     }
 
@@ -194,7 +196,7 @@ impl Bench {
         let began = Instant::now();
         while !fits(&self.lab) {
             assert!(began.elapsed() < PATIENCE, "{:?}", self.lab.machines());
-            tokio::task::yield_now().await;
+            pause().await;
         }
     }
 
@@ -247,4 +249,9 @@ pub(crate) fn plaintext(key: &str, timestamp: i64, nonce: &str) -> String {
          oauth_token=\"{}\", oauth_signature=\"%26{}\", oauth_timestamp=\"{timestamp}\", oauth_nonce=\"{nonce}\"",
         parts[0], parts[1], parts[2]
     )
+}
+
+/// The moment between two looks for a state.
+pub(crate) async fn pause() {
+    tokio::time::sleep(BETWEEN_LOOKS).await;
 }

@@ -14,8 +14,14 @@ async fn a_job_runs_to_its_end_and_the_machine_is_free_again() {
         ..fast()
     })
     .await;
-    let id = bench.submit("r1-m01").await;
-    assert_eq!(bench.result(&id).await, json!({"job_state": "waiting"}));
+    // Twenty minutes of reservation: two seconds in which the machine can be seen deployed.
+    let body = json!({
+        "job_queue": "r1-m01", "provision_data": {"distro": "noble"}, "reserve_data": {"timeout": 1200},
+    });
+    let id = bench.post("/v1/job", body).await.json()["job_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     bench
         .until(&id, |result| result["job_state"] == "provision")
         .await;

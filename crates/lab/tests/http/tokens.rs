@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lab::LabConfig;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Bench, PATIENCE, slow};
+use crate::client::{Answer, Bench, PATIENCE, pause, slow};
 
 async fn issued(bench: &Bench, client_id: &str) -> Value {
     let secret = bench.lab.config().client_secret(client_id);
@@ -122,7 +122,7 @@ async fn a_token_expires_and_is_refreshed() {
             break answer;
         }
         assert!(began.elapsed() < PATIENCE);
-        tokio::task::yield_now().await;
+        pause().await;
     };
     assert_eq!(
         (expired.status, expired.message().as_str()),
