@@ -1,0 +1,239 @@
+//! Every row of the protocol's table of crash points, and the tests that drive it. "Killed" means dropped at an await:
+//! the request before it is on its way, the step after it is not begun. Killing at every await therefore covers "before
+//! the effect", "after the effect" and "effect done, reply lost" of every step.
+//!
+//! | at | driven by |
+//! | --- | --- |
+//! | T3 create | `a_tick_killed_at_any_await_is_one_cycle`, `tick::a_slot_that_is_too_old_by_now_goes_on_from_its_record` |
+//! | T5 batch | `a_tick_killed_at_any_await_is_one_cycle`, `tick::copies_of_submits_after_the_window_submit_nothing_twice`, `tick::inside_the_window_a_repeated_batch_is_no_failure` |
+//! | T6 finish | `a_tick_with_nothing_to_deploy_killed_at_any_await_ends_its_cycle` |
+//! | S2 claim | `a_submit_killed_at_any_await_is_one_job` |
+//! | S2 by another delivery | `two_deliveries_of_a_submit_at_once_are_one_job` |
+//! | S4 POST lost on the way | `submit_answers::a_post_that_never_arrived_is_posted_once_more` |
+//! | S4 POST done, reply lost | `submit_answers::a_post_whose_answer_was_lost_is_not_posted_again` |
+//! | S4 POST arrives late, within S | `submit_answers::a_post_that_arrives_late_is_not_posted_again` |
+//! | S4 refused | `submit_answers::a_refusal_for_good_is_an_outcome`, `submit_answers::a_refusal_under_a_renewed_claim_settles_nothing` |
+//! | S5 running, S6 wait | `a_submit_killed_at_any_await_is_one_job`, `submit::run_twice_it_posts_once_and_tells_the_same` |
+//! | S8 ack lost, J over meanwhile | `submit::delivered_again_after_its_end_it_submits_nothing` |
+//! | S8 ack lost, after M10 | `submit::delivered_again_after_its_fate_was_forgotten_it_submits_nothing` |
+//! | M8 skip written, then crash; J' over meanwhile | `submit::a_skip_stays_a_skip_when_the_other_job_ends` , `a_skip_killed_at_any_await_stays_a_skip` |
+//! | W2 two looks at once | `two_looks_at_once_are_one_verdict` |
+//! | W3b verdict; R1, R2, R3, R4 | `a_look_killed_at_any_await_is_one_verdict` |
+//! | wait fires twice; wait left over after the end | `watch::a_look_after_the_end_arms_nothing` |
+//! | cancel before S2, between S2 and S4, S4 and S5, running, over | `cancel` |
+//! | J' meets submitting{J}, J's worker dead | `submit::a_claim_of_another_job_is_never_taken_over` |
+//! | dead letter of submit with claim held | `submit::a_submit_that_the_sweep_brings_back_goes_on` |
+
+use model::outcome::{Outcome, SkipReason};
+use model::subject::{filter, stream};
+use tokio::join;
+
+use crate::world::{Letter, World, each, killed_at, planned, submits};
+
+/// More awaits than any handler has; the tests fail when it no longer is.
+const AWAITS: usize = 40;
+
+#[tokio::test]
+async fn a_submit_killed_at_any_await_is_one_job() {
+    let world = World::start().await;
+    let rack = world.rack("r1", AWAITS).await;
+    let record = rack.cycle().await;
+    let cases = submits(&record).into_iter().zip(1..);
+    let survived = each(&rack, cases, async |rack, (task, n)| {
+        let letter = Letter::submit(&task);
+        let survived = killed_at(n, rack.submit_once(&letter)).await.is_some();
+        rack.deliver_submit(&letter.again()).await.unwrap();
+        rack.follow(&task).await;
+        survived
+    })
+    .await;
+    all_awaits(&survived);
+    let record = rack.ended(record.cycle).await;
+    let outcomes: Vec<&Outcome> = record.outcomes.values().collect();
+    assert_eq!(outcomes, [&Outcome::Passed; AWAITS]);
+}
+
+#[tokio::test]
+async fn two_deliveries_of_a_submit_at_once_are_one_job() {
+    let world = World::start().await;
+    let rack = world.rack("r1", AWAITS).await;
+    let record = rack.cycle().await;
+    let cases = submits(&record).into_iter().zip(1..);
+    each(&rack, cases, async |rack, (task, n)| {
+        let letter = Letter::submit(&task);
+        // The first holder is n awaits ahead of the second, and dies there or goes on beside it.
+        let ahead = async { rack.deliver_submit(&letter).await.unwrap() };
+        let again = letter.clone().again();
+        let behind = async { rack.deliver_submit(&again).await.unwrap() };
+        if n % 2 == 0 {
+            join!(ahead, behind);
+        } else {
+            let (_, _) = join!(killed_at(n, ahead), behind);
+        }
+        rack.follow(&task).await;
+    })
+    .await;
+    let record = rack.ended(record.cycle).await;
+    let outcomes: Vec<&Outcome> = record.outcomes.values().collect();
+    assert_eq!(outcomes, [&Outcome::Passed; AWAITS]);
+}
+
+#[tokio::test]
+async fn a_skip_killed_at_any_await_stays_a_skip() {
+    let world = World::start().await;
+    let rack = world.rack("r1", AWAITS).await;
+    let (first, second) = (rack.cycle().await, {
+        // Planned before the first cycle's jobs had the machines.
+        rack.cycle().await
+    });
+    let cases = submits(&first).into_iter().zip(submits(&second)).zip(1..);
+    let survived = each(&rack, cases, async |rack, ((other, task), n)| {
+        rack.run(&other).await;
+        let letter = Letter::submit(&task);
+        let survived = killed_at(n, rack.submit_once(&letter)).await.is_some();
+        let skipped = rack.machine(&task.machine).await.settled.contains_key(&task.job);
+        // The other job ends meanwhile, so the machine is idle when the message comes again.
+        rack.follow(&other).await;
+        rack.deliver_submit(&letter.again()).await.unwrap();
+        rack.follow(&task).await;
+        (survived, skipped, task.machine)
+    })
+    .await;
+    all_awaits(&survived.iter().map(|(survived, ..)| *survived).collect::<Vec<_>>());
+    rack.ended(first.cycle).await;
+    let second = rack.ended(second.cycle).await;
+    for (_, skipped, machine) in survived {
+        match &second.outcomes[&machine] {
+            Outcome::Skipped(skip) => assert_eq!(skip.reason, SkipReason::InFlight),
+            outcome => assert!(!skipped, "{machine} was skipped, and then {outcome:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_look_killed_at_any_await_is_one_verdict() {
+    let world = World::start().await;
+    let rack = world.rack("r1", AWAITS).await;
+    let record = rack.cycle().await;
+    let cases = submits(&record).into_iter().zip(1..);
+    let survived = each(&rack, cases, async |rack, (task, n)| {
+        rack.run(&task).await;
+        let look = rack.fire(&task).await.unwrap();
+        let survived = killed_at(n, rack.watch_once(&look)).await.is_some();
+        rack.deliver_watch(&look.again()).await.unwrap();
+        rack.follow(&task).await;
+        survived
+    })
+    .await;
+    all_awaits(&survived);
+    let record = rack.ended(record.cycle).await;
+    let outcomes: Vec<&Outcome> = record.outcomes.values().collect();
+    assert_eq!(outcomes, [&Outcome::Passed; AWAITS]);
+}
+
+/// Its job is at work, so the look arms the next one.
+#[tokio::test]
+async fn a_look_killed_at_any_await_before_the_end_leaves_a_look() {
+    let world = World::start().await;
+    let rack = world.rack_as("r1", AWAITS, |lab| lab.instant = Some(3)).await;
+    let rack = std::sync::Arc::new(rack);
+    let record = rack.cycle().await;
+    let cases = submits(&record).into_iter().zip(1..);
+    let survived = each(&rack, cases, async |rack, (task, n)| {
+        rack.run(&task).await;
+        let look = rack.fire(&task).await.unwrap();
+        let survived = killed_at(n, rack.watch_once(&look)).await.is_some();
+        rack.deliver_watch(&look.again()).await.unwrap();
+        let settled = rack.machine(&task.machine).await.settled.contains_key(&task.job);
+        assert!(settled || rack.waiting_look(&task).await.is_some(), "nothing looks at {}", task.machine);
+        rack.follow(&task).await;
+        survived
+    })
+    .await;
+    all_awaits(&survived);
+    rack.ended(record.cycle).await;
+}
+
+#[tokio::test]
+async fn two_looks_at_once_are_one_verdict() {
+    let world = World::start().await;
+    let rack = world.rack("r1", AWAITS).await;
+    let record = rack.cycle().await;
+    let cases = submits(&record).into_iter().zip(1..);
+    each(&rack, cases, async |rack, (task, n)| {
+        rack.run(&task).await;
+        let look = rack.fire(&task).await.unwrap();
+        let ahead = async { rack.deliver_watch(&look).await.unwrap() };
+        let again = look.clone().again();
+        let behind = async { rack.deliver_watch(&again).await.unwrap() };
+        if n % 2 == 0 {
+            join!(ahead, behind);
+        } else {
+            let (_, _) = join!(killed_at(n, ahead), behind);
+        }
+        rack.follow(&task).await;
+    })
+    .await;
+    let record = rack.ended(record.cycle).await;
+    let outcomes: Vec<&Outcome> = record.outcomes.values().collect();
+    assert_eq!(outcomes, [&Outcome::Passed; AWAITS]);
+}
+
+#[tokio::test]
+async fn a_tick_killed_at_any_await_is_one_cycle() {
+    const MACHINES: usize = 3;
+    let world = World::start().await;
+    let rack = world.rack("r1", MACHINES).await;
+    let survived = each(&rack, 1..=2 * AWAITS, async |rack, n| {
+        let mut letter = Letter::tick(&rack.name);
+        letter.delivery.sequence = n as u64;
+        let survived = killed_at(n, rack.tick_once(&letter)).await.is_some();
+        let before = rack.record(letter.cycle()).await;
+        rack.deliver_tick(&letter.clone().again()).await.unwrap();
+        let record = rack.record(letter.cycle()).await.unwrap();
+        if let Some(before) = before {
+            assert_eq!(planned(&before), planned(&record), "planned anew");
+        }
+        (survived, record)
+    })
+    .await;
+    all_awaits(&survived.iter().map(|(survived, _)| *survived).collect::<Vec<_>>());
+    let sent = rack.bus.subjects(stream::TASK, filter::SUBMITS).await.unwrap();
+    assert_eq!(sent.len(), MACHINES);
+    for (_, record) in survived {
+        assert_eq!(planned(&record).deploy.len(), MACHINES);
+        assert_eq!(rack.events(record.cycle, "cycle", "planned").await.len(), 1);
+        // Every cycle but the first finds the machines taken, or free again, by the time its submits come.
+        for task in submits(&record) {
+            rack.deliver_submit(&Letter::submit(&task)).await.unwrap();
+            rack.follow(&task).await;
+        }
+        rack.ended(record.cycle).await;
+    }
+}
+
+#[tokio::test]
+async fn a_tick_with_nothing_to_deploy_killed_at_any_await_ends_its_cycle() {
+    let world = World::start().await;
+    let rack = world.rack_as("r1", 0, |lab| (lab.racks, lab.machines, lab.odd) = (1, 2, 2)).await;
+    let rack = std::sync::Arc::new(rack);
+    let survived = each(&rack, 1..=2 * AWAITS, async |rack, n| {
+        let mut letter = Letter::tick(&rack.name);
+        letter.delivery.sequence = n as u64;
+        let survived = killed_at(n, rack.tick_once(&letter)).await.is_some();
+        rack.deliver_tick(&letter.clone().again()).await.unwrap();
+        let record = rack.ended(letter.cycle()).await;
+        assert_eq!(planned(&record).skip.len(), 2);
+        assert_eq!(rack.events(record.cycle, "machine", "skipped").await.len(), 2);
+        survived
+    })
+    .await;
+    all_awaits(&survived);
+}
+
+/// Some died, and the last one lived to its end: no await was left out.
+fn all_awaits(survived: &[bool]) {
+    eprintln!("died: {}", survived.iter().filter(|s| !**s).count());
+    assert!(survived.contains(&false), "none was killed");
+    assert!(survived.contains(&true), "there are more than {} awaits", survived.len());
+}

@@ -1,0 +1,13 @@
+//! The handlers against the job protocol, on a real broker and a pretend lab: killed at every await, run twice, every
+//! outside call failed in turn. `crash_points` says which test drives which row of the protocol's table.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod cancel;
+mod crash_points;
+mod submit;
+mod submit_answers;
+mod tick;
+mod tick_trouble;
+mod watch;
+mod watch_verdicts;
+mod world;

@@ -1,0 +1,85 @@
+//! The looks that wait in the broker, and what an agent tells Testflinger.
+
+use std::time::Duration;
+
+use model::machine::Claim;
+use model::name::MachineName;
+use model::subject::{Subject, stream};
+use model::task::{Submit, Task, Watch};
+use serde_json::{Value, json};
+
+use super::{Delivered, Letter, Rack};
+
+/// How long a test waits for something that has to come.
+pub(crate) const WATCHED: Duration = Duration::from_secs(10);
+
+/// Looks at one job that no test needs more of.
+const MOST: usize = 12;
+
+impl Rack {
+    /// The look that is held back for a job, if one is.
+    pub(crate) async fn waiting_look(&self, task: &Submit) -> Option<Watch> {
+        let subject = Subject::WaitWatch(task.job).to_string();
+        let stored = self.bus.last_on(stream::TASK, &subject).await.unwrap()?;
+        Some(Watch::parse(&stored.body).unwrap())
+    }
+
+    /// Takes the look that is held back, or has become due, out of the broker: it fires.
+    pub(crate) async fn fire(&self, task: &Submit) -> Option<Letter<Watch>> {
+        let due = Subject::Watch {
+            rack: task.rack.clone(),
+            machine: task.machine.clone(),
+        };
+        for subject in [Subject::WaitWatch(task.job), due] {
+            let found = self.bus.last_on(stream::TASK, &subject.to_string()).await;
+            if let Some(stored) = found.unwrap()
+                && self.bus.delete(stream::TASK, stored.sequence).await.unwrap()
+            {
+                return Some(Letter::watch(&Watch::parse(&stored.body).unwrap()));
+            }
+        }
+        None
+    }
+
+    /// Fires look after look until none waits any more.
+    pub(crate) async fn follow(&self, task: &Submit) {
+        for _ in 0..MOST {
+            match self.fire(task).await {
+                Some(look) => self.deliver_watch(&look).await.map(drop).unwrap(),
+                None => return,
+            }
+        }
+        panic!("the job of {} never ends", task.machine);
+    }
+
+    /// Brings a job into Testflinger.
+    pub(crate) async fn run(&self, task: &Submit) {
+        let delivered: Delivered = self.deliver_submit(&Letter::submit(task)).await;
+        assert_eq!(delivered, Ok(1));
+        let claim = self.machine(&task.machine).await.claim;
+        assert!(matches!(claim, Claim::Running(_)), "{claim:?}");
+    }
+
+    /// What the agent reports of a job: its state, and the statuses of its phases.
+    pub(crate) async fn report(&self, task: &Submit, state: &str, status: Value) {
+        let body = json!({"job_state": state, "status": status});
+        self.tell(&format!("v1/result/{}", task.job), &body).await;
+    }
+
+    /// What the agent says that it works on.
+    pub(crate) async fn works_on(&self, machine: &MachineName, job: &str) {
+        let body = json!({"job_id": job});
+        self.tell(&format!("v1/agents/data/{machine}"), &body).await;
+    }
+
+    async fn tell(&self, path: &str, body: &Value) {
+        let url = format!("{}/{path}", self.lab.url());
+        let answer = reqwest::Client::new().post(url).json(body).send().await;
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+}
+
+/// Statuses of phases, for [`Rack::report`].
+pub(crate) fn phases<const N: usize>(statuses: [(&str, i64); N]) -> Value {
+    statuses.into_iter().map(|(phase, status)| (phase.to_owned(), json!(status))).collect::<serde_json::Map<_, _>>().into()
+}

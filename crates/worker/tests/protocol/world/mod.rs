@@ -1,0 +1,270 @@
+//! A broker, and racks that each have a lab of their own on it. Handlers are made fresh for each delivery, as a worker
+//! that was started again would; nothing but the broker and the lab remembers anything.
+
+mod check;
+mod deliver;
+mod late;
+mod look;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::Bus;
+use bus::topology::{Retention, Topology, setup};
+use jiff::Timestamp;
+use lab::{Lab, LabConfig};
+use ledger::{Ledger, submit_task};
+use maas::{ApiKey, Maas, MaasUrl};
+use model::cycle::{CycleRecord, Fate, Planned};
+use model::name::{MachineName, RackName};
+use model::policy::Policy;
+use model::rack::RackRecord;
+use model::speed::Speed;
+use model::subject::key;
+use model::task::{Submit, TaskKind};
+use testflinger::{Limits, Root, Testflinger};
+use testkit::Broker;
+use worker::inputs::Sources;
+use worker::{Settings, Timing};
+
+pub(crate) use check::Told;
+pub(crate) use deliver::{Delivered, Letter, each, killed_at};
+pub(crate) use late::LateLine;
+pub(crate) use look::{WATCHED, phases};
+
+/// Long enough for an answer on a busy machine, short enough to be waited for.
+const POST_LIMIT: Duration = Duration::from_millis(300);
+/// For lists, of which many are read at once here.
+const LIST_LIMIT: Duration = Duration::from_secs(2);
+/// What nothing that was sent outlives.
+pub(crate) const TIMING: Timing = Timing {
+    post_limit: POST_LIMIT,
+    settle: Duration::from_millis(1000),
+    margin: Duration::from_millis(50),
+};
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The broker of a test.
+pub(crate) struct World {
+    _broker: Broker,
+    pub(crate) bus: Bus,
+}
+
+impl World {
+    /// A broker that folds no repeats: what is published twice is seen twice, so the handlers' own care is what counts.
+    pub(crate) async fn start() -> Self {
+        Self::with_window(Duration::from_millis(100)).await
+    }
+
+    /// A broker that folds repeats of a message id within the window.
+    pub(crate) async fn with_window(window: Duration) -> Self {
+        let broker = Broker::start().await;
+        let bus = broker.connect().await;
+        let mut topology = Topology::declared(Retention::default());
+        let nanos = u64::try_from(window.as_nanos()).unwrap();
+        for config in topology.streams.values_mut() {
+            config.insert("duplicate_window".into(), nanos.into());
+        }
+        setup(&bus, &topology).await.unwrap();
+        Self {
+            _broker: broker,
+            bus,
+        }
+    }
+
+    /// A rack whose jobs are complete at their first look.
+    pub(crate) async fn rack(&self, name: &str, machines: usize) -> Arc<Rack> {
+        Arc::new(self.rack_as(name, machines, |_| {}).await)
+    }
+
+    /// A rack with something else about its lab.
+    pub(crate) async fn rack_as(
+        &self,
+        name: &str,
+        machines: usize,
+        change: impl FnOnce(&mut LabConfig),
+    ) -> Rack {
+        let mut config = LabConfig {
+            racks: 0,
+            instant: Some(1),
+            ..LabConfig::default()
+        };
+        change(&mut config);
+        let lab = Lab::start_on_free_port(config).await.unwrap();
+        let machines: Vec<MachineName> = (1..=machines)
+            .map(|n| MachineName::new(format!("{name}-m{n:02}")).unwrap())
+            .collect();
+        for machine in &machines {
+            lab.add_machine(name, machine.as_str()).unwrap();
+        }
+        let limits = Limits::default().with_times(|_| POST_LIMIT);
+        let patient = Limits::default().with_times(|_| LIST_LIMIT);
+        let maas = Maas::new(maas::Settings {
+            url: MaasUrl::parse(&lab.maas_url()).unwrap(),
+            key: ApiKey::parse(&lab.api_key()).unwrap(),
+            limits: patient,
+            ca: None,
+        });
+        let settings = Settings {
+            name: "w1".into(),
+            policy: Policy {
+                spread: Duration::ZERO,
+                // The tests deliver the looks themselves.
+                first_look: HOUR,
+                look_every: HOUR,
+                ..Policy::default()
+            },
+            speed: Speed::REAL,
+            adhoc_racks: true,
+            timing: TIMING,
+            concurrency: 8,
+            only: vec![TaskKind::Tick, TaskKind::Submit, TaskKind::Watch],
+            grace: Duration::from_secs(1),
+        };
+        Rack {
+            name: RackName::new(name).unwrap(),
+            machines,
+            bus: self.bus.clone(),
+            testflinger: testflinger_at(&lab.testflinger_url(), limits),
+            maas: maas.unwrap(),
+            lists: testflinger_at(&lab.testflinger_url(), patient),
+            lab,
+            settings,
+        }
+    }
+}
+
+fn testflinger_at(url: &str, limits: Limits) -> Testflinger {
+    Testflinger::new(testflinger::Settings {
+        server: Root::parse(url).unwrap(),
+        credentials: None,
+        limits,
+        ca: None,
+    })
+    .unwrap()
+}
+
+/// A rack, its lab, and what a worker is told.
+pub(crate) struct Rack {
+    pub(crate) name: RackName,
+    pub(crate) machines: Vec<MachineName>,
+    pub(crate) lab: Lab,
+    pub(crate) bus: Bus,
+    pub(crate) settings: Settings,
+    testflinger: Testflinger,
+    maas: Maas,
+    /// Testflinger for ticks, who read longer.
+    lists: Testflinger,
+}
+
+impl Rack {
+    /// Limits every call to Testflinger differently.
+    pub(crate) fn limit_testflinger(&mut self, limit: Duration) {
+        let limits = Limits::default().with_times(|_| limit);
+        self.testflinger = testflinger_at(&self.lab.testflinger_url(), limits);
+    }
+
+    /// Sends everything for Testflinger over another line.
+    pub(crate) fn reach_testflinger_by(&mut self, line: &LateLine) {
+        let limits = Limits::default().with_times(|_| POST_LIMIT);
+        self.testflinger = testflinger_at(&line.url(), limits);
+    }
+
+    /// Without anything remembered.
+    pub(crate) fn ledger(&self) -> Ledger {
+        Ledger::new(self.bus.clone())
+    }
+
+    pub(crate) fn submitter(&self) -> worker::submit::Handler {
+        worker::submit::Handler::new(
+            self.ledger(),
+            self.testflinger.clone(),
+            Arc::new(self.settings.clone()),
+        )
+    }
+
+    pub(crate) fn watcher(&self) -> worker::watch::Handler {
+        worker::watch::Handler::new(self.ledger(), self.testflinger.clone())
+    }
+
+    pub(crate) fn ticker(&self) -> worker::tick::Handler {
+        let sources = Sources::new(self.maas.clone(), self.lists.clone(), self.ledger());
+        worker::tick::Handler::new(
+            self.ledger(),
+            Arc::new(sources),
+            Arc::new(self.settings.clone()),
+        )
+    }
+
+    /// Runs a manual tick and returns the cycle's record.
+    pub(crate) async fn cycle(&self) -> CycleRecord {
+        let letter = Letter::tick(&self.name);
+        self.deliver_tick(&letter).await.unwrap();
+        self.record(letter.cycle()).await.unwrap()
+    }
+
+    /// The cycle's record as it is now.
+    pub(crate) async fn record(&self, cycle: model::id::CycleId) -> Option<CycleRecord> {
+        self.ledger().cycle(&self.name, cycle).await.unwrap()
+    }
+
+    /// Stores the rack's own record.
+    pub(crate) async fn add(&self, record: &RackRecord) {
+        let key = key::rack(&self.name);
+        self.ledger().racks().create(&key, record).await.unwrap();
+    }
+
+    /// A machine's record as it is now.
+    pub(crate) async fn machine(&self, machine: &MachineName) -> model::machine::MachineRecord {
+        self.ledger().machine(machine).await.unwrap().record
+    }
+
+    /// Changes a machine's record by force.
+    pub(crate) async fn change(
+        &self,
+        machine: &MachineName,
+        change: impl Fn(&mut model::machine::MachineRecord),
+    ) {
+        let ledger = self.ledger();
+        let entry = ledger.machine(machine).await.unwrap();
+        let transition = |record: &mut model::machine::MachineRecord| {
+            change(record);
+            Ok(())
+        };
+        ledger
+            .change_machine(machine, entry, transition)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    /// How many requests of this kind the lab got.
+    pub(crate) fn requests(&self, endpoint: &str) -> u64 {
+        let requests: BTreeMap<String, u64> = self.lab.stats().requests;
+        requests.get(endpoint).copied().unwrap_or(0)
+    }
+}
+
+/// The decisions of a cycle.
+pub(crate) fn planned(record: &CycleRecord) -> &Planned {
+    match &record.fate {
+        Fate::Planned(planned) => planned,
+        other => panic!("not planned: {other:?}"),
+    }
+}
+
+/// The submit tasks of a cycle, as its tick sent them.
+pub(crate) fn submits(record: &CycleRecord) -> Vec<Submit> {
+    let planned = planned(record);
+    planned
+        .deploy
+        .keys()
+        .map(|machine| submit_task(record, planned, machine))
+        .collect()
+}
+
+/// So long ago.
+pub(crate) fn ago(seconds: i64) -> Timestamp {
+    Timestamp::now() - jiff::SignedDuration::from_secs(seconds)
+}
