@@ -1,0 +1,80 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "bench",
+    about = "Measures racktick against a plain loop without durability, both in one run",
+    args_conflicts_with_subcommands = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) arguments: Arguments,
+    /// The parts that the bench starts as processes of their own.
+    #[command(subcommand)]
+    pub(crate) role: Option<Role>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Racks, all ticked at the same moment. With --racks or --machines only this one shape is measured, without the
+    /// other scenarios.
+    #[arg(long, value_name = "N")]
+    pub(crate) racks: Option<u32>,
+    /// Machines per rack
+    #[arg(long, value_name = "N")]
+    pub(crate) machines: Option<u32>,
+    /// At which look a job is complete
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) looks: u32,
+    /// Pairs of runs: plain loop, then racktick
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Submits, and looks, at work at a time in the worker
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) concurrency: usize,
+    /// Threads of the worker
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) threads: u8,
+    /// Only measure the worker's memory while jobs wait
+    #[arg(long)]
+    pub(crate) memory: bool,
+    /// Only measure what an idle system costs
+    #[arg(long)]
+    pub(crate) idle: bool,
+    /// How long the idle system is watched
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) idle_seconds: u64,
+    /// Write all figures as JSON to this file, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Measure with this nats-server instead of the pinned one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) nats_server: Option<PathBuf>,
+}
+
+impl Arguments {
+    pub(crate) fn idle_time(&self) -> Duration {
+        Duration::from_secs(self.idle_seconds)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Role {
+    /// The pretend lab
+    #[command(hide = true)]
+    Lab { orders: String },
+    /// The plain loop
+    #[command(hide = true)]
+    Plain { orders: String },
+    /// A worker
+    #[command(hide = true)]
+    Worker { orders: String },
+    /// A scheduler
+    #[command(hide = true)]
+    Scheduler { orders: String },
+}
