@@ -1,5 +1,7 @@
 //! Requests and the tables that say who answers them.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use hyper::HeaderMap;
 use percent_encoding::percent_decode_str;
@@ -114,8 +116,8 @@ pub(crate) enum Found {
         endpoint: &'static Endpoint,
         params: Vec<String>,
     },
-    /// The path is known, but not with this method or operation.
-    OtherMethod,
+    /// The path is known, but only with these methods (or with other operations).
+    OtherMethod(BTreeSet<&'static str>),
     Nothing,
 }
 
@@ -150,7 +152,7 @@ impl Routes {
     pub(crate) fn find(&self, method: &str, path: &str, op: Option<&str>) -> Found {
         let method = if method == "HEAD" { "GET" } else { method };
         let wanted: Vec<&str> = path.trim_matches('/').split('/').collect();
-        let mut found = Found::Nothing;
+        let mut others = BTreeSet::new();
         for route in &self.0 {
             let Some(params) = matched(&route.segments, &wanted) else {
                 continue;
@@ -161,9 +163,13 @@ impl Routes {
                     params,
                 };
             }
-            found = Found::OtherMethod;
+            others.insert(route.method);
         }
-        found
+        if others.is_empty() {
+            Found::Nothing
+        } else {
+            Found::OtherMethod(others)
+        }
     }
 }
 

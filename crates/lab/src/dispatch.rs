@@ -1,11 +1,14 @@
 //! From a request to its answer: find the endpoint, let faults strike, check who asks, do the work.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+use hyper::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use hyper::{Request, Response};
 
 use crate::call::{Access, Call, Caller, Endpoint, Found, Routes};
@@ -132,8 +135,8 @@ impl Desk {
                 call.params = params;
                 Ok(endpoint)
             }
-            Found::OtherMethod if service == Service::Maas => Ok(&maas::OTHER_OPERATION),
-            Found::OtherMethod => Err(Reply::abort(405, "Method Not Allowed")),
+            Found::OtherMethod(_) if service == Service::Maas => Ok(&maas::OTHER_OPERATION),
+            Found::OtherMethod(methods) => Err(other_method(&call.method, methods)),
             Found::Nothing => Err(match service {
                 Service::Maas => maas::not_found(&path),
                 Service::Testflinger => testflinger::not_found(),
@@ -158,6 +161,20 @@ impl Desk {
         };
         target.and_then(run).unwrap_or_else(|early| early)
     }
+}
+
+/// What the framework answers when a path has other methods only; OPTIONS asks just that.
+fn other_method(method: &str, mut methods: BTreeSet<&'static str>) -> Reply {
+    if methods.contains("GET") {
+        methods.insert("HEAD");
+    }
+    methods.insert("OPTIONS");
+    let reply = match method {
+        "OPTIONS" => Reply::html(200, ""),
+        _ => Reply::abort(405, "Method Not Allowed"),
+    };
+    let methods: Vec<_> = methods.into_iter().collect();
+    reply.with_header(ALLOW, &methods.join(", "))
 }
 
 /// MAAS redirects reads to the path with a slash; other methods have no such luck.

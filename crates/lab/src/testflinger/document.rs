@@ -235,7 +235,11 @@ fn one_image(data: &Map<String, Value>) -> bool {
 /// `provision_data` as the first shape that fits stores it.
 pub(super) fn provision_data(value: &Value) -> Result<Value, Value> {
     if !value.is_object() {
-        return Err(json!({"_schema": [format!("Invalid data type: {value}")]}));
+        // The only complaint that is no list.
+        let shown = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        return Err(json!({"_schema": format!("Invalid data type: {shown}")}));
     }
     SHAPES
         .iter()
@@ -308,6 +312,12 @@ mod tests {
                 "{data}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_no_object_is_named() {
+        let complaint = provision_data(&json!("noble")).unwrap_err();
+        assert_eq!(complaint, json!({"_schema": "Invalid data type: noble"}));
     }
 
     #[test]

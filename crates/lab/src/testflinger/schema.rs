@@ -103,7 +103,12 @@ pub(super) fn json_body(call: &Call) -> Result<Value, Reply> {
     if !is_json || call.body.is_empty() {
         return Ok(json!({}));
     }
-    serde_json::from_slice(&call.body).map_err(|_| Reply::abort(400, "Bad Request"))
+    match serde_json::from_slice(&call.body) {
+        // `null` counts as no body.
+        Ok(Value::Null) => Ok(json!({})),
+        Ok(value) => Ok(value),
+        Err(_) => Err(Reply::abort(400, "Bad Request")),
+    }
 }
 
 /// An object's fields as stored, or all complaints.

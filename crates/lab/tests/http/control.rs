@@ -171,6 +171,31 @@ async fn agents_change_as_asked() {
 }
 
 #[tokio::test]
+async fn the_next_job_goes_as_asked_over_http() {
+    let bench = Bench::start(fast()).await;
+    let change = json!({"next_job": {"kind": "fail", "phase": "reserve", "code": 9}});
+    assert_eq!(
+        bench
+            .call("PATCH", "/lab/agents/r1-m01", change)
+            .await
+            .status,
+        200
+    );
+    let id = bench.submit("r1-m01").await;
+    assert_eq!(bench.until_complete(&id).await["reserve_status"], 9);
+    let id = bench.submit("r1-m01").await;
+    assert_eq!(bench.until_complete(&id).await["reserve_status"], 0);
+    let change = json!({"next_job": {"kind": "explode"}});
+    assert_eq!(
+        bench
+            .call("PATCH", "/lab/agents/r1-m01", change)
+            .await
+            .status,
+        400
+    );
+}
+
+#[tokio::test]
 async fn machines_come_and_go() {
     let bench = Bench::start(fast()).await;
     assert_eq!(

@@ -198,6 +198,11 @@ async fn a_document_that_breaks_the_schema_is_refused_field_by_field() {
         let answer = bench.post("/v1/job", body).await;
         assert_eq!((answer.status, answer.json()), (422, expected), "{extra}");
     }
+    let answer = bench.post("/v1/job", json!(null)).await;
+    assert_eq!(
+        answer.json()["detail"]["json"]["job_queue"],
+        json!(["Missing data for required field."])
+    );
     let answer = bench.post("/v1/job", json!([])).await;
     assert_eq!(
         answer.json()["detail"],
@@ -444,6 +449,11 @@ async fn paths_are_found_with_and_without_a_slash_and_nothing_else_is() {
         (answer.status, answer.json()),
         (405, json!({"detail": {}, "message": "Method Not Allowed"}))
     );
+    assert_eq!(answer.headers["allow"], "GET, HEAD, OPTIONS, POST");
+    let answer = bench.call("OPTIONS", "/v1/job", json!({})).await;
+    assert_eq!((answer.status, answer.text.as_str()), (200, ""));
+    let answer = bench.call("HEAD", "/v1/agents/data", json!({})).await;
+    assert_eq!((answer.status, answer.text.as_str()), (200, ""));
 }
 
 #[tokio::test]
