@@ -34,9 +34,10 @@ pub enum Port {
 pub struct Options {
     /// Where it listens, on loopback only.
     pub port: Port,
-    /// The folder for its data, its log and what it says of itself. It must exist.
+    /// The folder it runs in, with its data, its log and what it says of itself. It must exist.
     pub folder: PathBuf,
-    /// Its configuration file. Address, port and data folder above win over it, and it gets no monitoring port.
+    /// Its configuration file. Address and port above win over it, and its monitoring port becomes a free one. The
+    /// data folder is `data`, or what the file says, from `folder` on.
     pub config: Option<PathBuf>,
     /// A Ctrl-C at the terminal does not reach it, so that its owner can stop it last.
     pub own_group: bool,
@@ -166,26 +167,34 @@ fn log_path(folder: &Path) -> PathBuf {
 
 async fn launch(binary: &Binary, options: &Options) -> Result<(Child, u16), StartError> {
     let program = binary.path().display().to_string();
-    let mut arguments: Vec<OsString> = Vec::new();
-    if let Some(config) = &options.config {
-        arguments.extend(["-c".into(), config.into()]);
-    }
     let port = match options.port {
         Port::Free => "-1".to_owned(),
         Port::Fixed(port) => port.to_string(),
     };
-    arguments.extend(["-a", "127.0.0.1", "-p", &port, "-js", "-sd"].map(OsString::from));
-    arguments.push(options.folder.join("data").into());
-    arguments.push("--ports_file_dir".into());
-    arguments.push(options.folder.clone().into());
-    arguments.push("-l".into());
-    arguments.push(log_path(&options.folder).into());
+    let mut arguments: Vec<OsString> = ["-a", "127.0.0.1", "-p", &port, "-js"]
+        .map(OsString::from)
+        .into();
+    let mut has_data_folder = false;
+    if let Some(config) = &options.config {
+        // Two servers with the same file would both want its monitoring port.
+        arguments.extend(["-c".into(), config.into(), "-m".into(), "-1".into()]);
+        // The server refuses to be told twice.
+        has_data_folder = tokio::fs::read_to_string(config)
+            .await
+            .is_ok_and(|text| text.contains("store_dir"));
+    }
+    if !has_data_folder {
+        arguments.extend(["-sd".into(), options.folder.join("data").into()]);
+    }
+    arguments.extend(["--ports_file_dir".into(), options.folder.clone().into()]);
+    arguments.extend(["-l".into(), log_path(&options.folder).into()]);
     let mut command = Command::new(binary.path());
     if options.own_group {
         command.process_group(0);
     }
     let mut child = command
         .args(arguments)
+        .current_dir(&options.folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

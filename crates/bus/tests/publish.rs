@@ -17,7 +17,7 @@ fn rack() -> RackName {
 }
 
 fn machine(number: usize) -> MachineName {
-    MachineName::new(&format!("m{number}")).unwrap()
+    MachineName::new(format!("m{number}")).unwrap()
 }
 
 fn job(number: usize) -> JobId {
