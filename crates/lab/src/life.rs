@@ -259,3 +259,61 @@ fn housekeeping(world: &mut World) {
         .retain(|_, came| now.duration_since(*came) < SignedDuration::from_hours(24));
     world.wake_housekeeping();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::LabConfig;
+    use crate::world::job::{Attachments, NewJob};
+
+    #[test]
+    fn idle_agents_renew_old_records_and_silent_ones_do_not() {
+        // The fifth kind of odd machine, the last here, is the silent one.
+        let config = LabConfig {
+            racks: 1,
+            machines: 6,
+            odd: 5,
+            ..LabConfig::default()
+        };
+        let mut world = World::new(config, Arc::new(Notify::new()));
+        let old = Timestamp::now() - SignedDuration::from_hours(25);
+        for name in ["r1-m01", "r1-m06"] {
+            world.agents.get_mut(name).unwrap().updated_at = Some(old);
+        }
+        let recent = world.agents.get("r1-m05").unwrap().updated_at;
+        housekeeping(&mut world);
+        let posted = |name: &str| world.agents.get(name).unwrap().updated_at.unwrap();
+        assert!(posted("r1-m01") > old);
+        assert_eq!(posted("r1-m06"), old);
+        assert_eq!(Some(posted("r1-m05")), recent);
+    }
+
+    #[test]
+    fn jobs_and_nonces_expire() {
+        let mut world = World::new(LabConfig::default(), Arc::new(Notify::new()));
+        let job = |id: &str| NewJob {
+            id: id.to_owned(),
+            queue: "q".to_owned(),
+            priority: 0,
+            tags: Vec::new(),
+            excluded: Vec::new(),
+            attachments: Attachments::None,
+            document: serde_json::Map::new(),
+        };
+        let old = world.jobs.add(job("old"));
+        world.jobs.add(job("new"));
+        let week = SignedDuration::from_hours(7 * 24);
+        world.jobs.get_mut(old).unwrap().created_at = Timestamp::now() - week;
+        world
+            .nonces
+            .insert("old".to_owned(), Timestamp::now() - week);
+        world.nonces.insert("new".to_owned(), Timestamp::now());
+        housekeeping(&mut world);
+        assert!(world.jobs.first("old").is_none() && world.jobs.first("new").is_some());
+        assert_eq!(world.nonces.keys().collect::<Vec<_>>(), ["new"]);
+    }
+}
