@@ -2,10 +2,9 @@
 FROM rust:1.95-bookworm AS manifests
 WORKDIR /src
 COPY . .
-RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock -delete \
- && for crate in crates/* tests; do \
-      mkdir -p "$crate/src" && touch "$crate/src/lib.rs" && echo 'fn main() {}' > "$crate/src/main.rs"; \
-    done
+RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -name '*.rs' -delete \
+ && find . -name '*.rs' -exec truncate --size 0 {} + \
+ && find . -name main.rs -exec sh -c 'echo "fn main() {}" > "$1"' _ {} \;
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src

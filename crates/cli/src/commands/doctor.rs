@@ -20,6 +20,9 @@ use crate::output;
 pub(crate) struct Arguments {
     /// Look at these racks' tags, too, besides the racks that were added
     racks: Vec<RackName>,
+    /// Look at the broker alone; a container's health check
+    #[arg(long, conflicts_with = "racks")]
+    broker_only: bool,
 }
 
 /// How a check ended.
@@ -96,18 +99,20 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit> {
     let mut findings = Findings::default();
     let ledger = broker::check(app, &mut findings).await.map(Ledger::new);
-    let maas = remotes::maas(app, &mut findings).await;
-    let testflinger = remotes::testflinger(app, &mut findings).await;
-    if let (Some(maas), Some(testflinger)) = (&maas, &testflinger) {
-        racks::check(
-            arguments,
-            app,
-            ledger.as_ref(),
-            maas,
-            testflinger,
-            &mut findings,
-        )
-        .await;
+    if !arguments.broker_only {
+        let maas = remotes::maas(app, &mut findings).await;
+        let testflinger = remotes::testflinger(app, &mut findings).await;
+        if let (Some(maas), Some(testflinger)) = (&maas, &testflinger) {
+            racks::check(
+                arguments,
+                app,
+                ledger.as_ref(),
+                maas,
+                testflinger,
+                &mut findings,
+            )
+            .await;
+        }
     }
     app.output.print(&findings.0, |checks| {
         let rows = checks.iter().map(|check| {
