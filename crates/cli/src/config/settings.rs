@@ -19,6 +19,7 @@ pub(crate) struct Setting {
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $key:ident: $name:literal, $variable:literal $(= $default:literal)? $(, $secret:ident)?;)+) => {
         /// The name of a setting inside the program.
+        #[allow(clippy::enum_variant_names, reason = "some settings are keys")]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum Key {
             $($(#[doc = $doc])+ $key,)+
@@ -121,9 +122,9 @@ settings! {
     /// How much room events may take; the oldest go first. `racktick setup` applies it.
     EventsMaxBytes: "events.max_bytes", "RACKTICK_EVENTS_MAX_BYTES" = "2GiB";
 
-    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or by part, such as `info,worker=debug`. Operator
-    /// commands log warnings only, unless this is set.
-    Log: "log.filter", "RACKTICK_LOG" = "info";
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or by part, such as `info,worker=debug`. The NATS
+    /// client repeats what racktick says itself. Operator commands log warnings only, unless this is set.
+    Log: "log.filter", "RACKTICK_LOG" = "info,async_nats=warn";
     /// `text`, `json`, or `auto`: text on a terminal and JSON lines otherwise.
     LogFormat: "log.format", "RACKTICK_LOG_FORMAT" = "auto";
 }

@@ -1,8 +1,11 @@
 //! The real program in a directory of its own and with an empty environment.
 
-use std::path::Path;
-use std::process::{Command, Output};
+#![allow(dead_code, reason = "not every test file uses all of it")]
 
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A place to run the program in.
@@ -18,6 +21,9 @@ pub(crate) struct Ended {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
+
+/// A program that runs until the end of the test.
+pub(crate) struct Running(Child);
 
 impl Place {
     /// An empty directory and an empty environment.
@@ -54,7 +60,8 @@ impl Place {
             .args(arguments)
             .current_dir(self.path())
             .env_clear()
-            .envs(self.environment.iter().cloned());
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null());
         command
     }
 
@@ -70,5 +77,50 @@ impl Place {
             stdout: String::from_utf8(stdout).unwrap(),
             stderr: String::from_utf8(stderr).unwrap(),
         }
+    }
+
+    /// Runs the program, which must succeed, and reads what it prints as JSON.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let ended = self.run(&[arguments, &["--output", "json"]].concat());
+        assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
+        serde_json::from_str(&ended.stdout).unwrap()
+    }
+
+    /// Starts the program and leaves it running.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        Running(self.command(arguments).spawn().unwrap())
+    }
+}
+
+impl Ended {
+    /// The run, if it ended with this code.
+    pub(crate) fn with_code(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:?}");
+        self
+    }
+}
+
+impl Running {
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let told = Command::new("kill")
+            .args([&format!("-{name}"), &self.0.id().to_string()])
+            .status();
+        assert!(told.unwrap().success());
+    }
+
+    /// The exit code, once it has ended.
+    pub(crate) fn code(&mut self) -> Option<i32> {
+        self.0
+            .try_wait()
+            .unwrap()
+            .map(|status| status.code().unwrap_or(-1))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

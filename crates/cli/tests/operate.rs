@@ -1,0 +1,501 @@
+//! Operator commands on a real broker, with real roles and the lab.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod program;
+
+use std::time::Duration;
+
+use bus::{Bus, Outgoing};
+use lab::{Lab, LabConfig};
+use model::subject::Subject;
+use program::{Place, Running};
+use serde_json::Value;
+use testkit::{Broker, until};
+
+/// Long enough for a busy machine.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Broker and lab of one test, and a place that points at both.
+struct World {
+    broker: Broker,
+    bus: Bus,
+    lab: Lab,
+    place: Place,
+}
+
+impl World {
+    /// Two racks of three machines; a minute takes a quarter of a second unless the configuration says otherwise.
+    async fn new(config: LabConfig) -> Self {
+        let broker = Broker::start().await;
+        let bus = broker.bus().await;
+        let lab = Lab::start_on_free_port(LabConfig {
+            machines: 3,
+            speed: if config.speed > 1.0 {
+                config.speed
+            } else {
+                240.0
+            },
+            ..config
+        })
+        .await
+        .unwrap();
+        let mut place = Place::new()
+            .env("NATS_URL", broker.url())
+            .env("RACKTICK_SETTLE", "60m");
+        for (name, value) in lab::environment(lab.config(), lab.address()) {
+            place = place.env(&name, value);
+        }
+        for limit in ["CONNECT", "FIRST_BYTE", "SILENCE", "TOTAL", "LIST_TOTAL"] {
+            place = place.env(&format!("RACKTICK_HTTP_{limit}"), "20m");
+        }
+        Self {
+            broker,
+            bus,
+            lab,
+            place,
+        }
+    }
+
+    async fn env(config: LabConfig, name: &str, value: &str) -> Self {
+        let world = Self::new(config).await;
+        Self {
+            place: world.place.env(name, value),
+            ..world
+        }
+    }
+
+    fn worker(&self) -> Running {
+        self.place.start(&["worker"])
+    }
+
+    /// The racks' cycles that are over, as `status` shows them.
+    fn last_result(&self, rack: &str) -> String {
+        let status = self.place.json(&["status"]);
+        let racks = status["racks"].as_array().unwrap();
+        let line = racks.iter().find(|line| line["rack"] == rack);
+        line.and_then(|line| line["last"]["result"].as_str())
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    async fn until_finished(&self, rack: &str) -> String {
+        until(SOON, "the cycle is finished", async || {
+            self.last_result(rack).starts_with("finished")
+        })
+        .await;
+        self.last_result(rack)
+    }
+}
+
+fn texts<'a>(values: &'a Value, key: &str) -> Vec<&'a str> {
+    values
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|value| value[key].as_str().unwrap())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_added_rack_has_a_first_cycle_at_once_and_armed_slots() {
+    let world = World::new(LabConfig {
+        odd: 1,
+        ..LabConfig::default()
+    })
+    .await;
+    let place = &world.place;
+    let (_scheduler, _workers) = (
+        place.start(&["scheduler"]),
+        [world.worker(), world.worker()],
+    );
+    let added = place
+        .run(&[
+            "rack", "add", "r1", "--every", "6h", "--policy", "spread=0", "--yes",
+        ])
+        .with_code(0);
+    assert!(
+        added.stderr.contains("its first cycle begins now"),
+        "{added:?}"
+    );
+    until(SOON, "slots are armed", async || {
+        place.json(&["rack", "show", "r1"])["armed"]
+            .as_array()
+            .unwrap()
+            .len()
+            == 4
+    })
+    .await;
+    assert_eq!(
+        world.until_finished("r1").await,
+        "finished: passed 2, skipped 1 (no_agent 1)"
+    );
+    let stats = world.lab.stats();
+    assert_eq!(
+        (
+            stats.jobs_submitted,
+            stats.machines_with_two_jobs_in_one_cycle
+        ),
+        (2, 0)
+    );
+
+    let events = place.run(&["events", "--rack", "r1"]).with_code(0).stdout;
+    for wanted in [
+        "Received on \"event.cycle.r1.started\"",
+        "Received on \"event.machine.r1.r1-m03.skipped\"",
+        "Received on \"event.job.r1.r1-m01.finished\"",
+        "Received on \"event.cycle.r1.finished\"",
+    ] {
+        assert!(events.contains(wanted), "{wanted} in {events}");
+    }
+    assert_eq!(
+        place.run(&["events", "--rack", "r2"]).with_code(0).stdout,
+        ""
+    );
+    let lines = place
+        .run(&["events", "--since", "1h", "--output", "json"])
+        .with_code(0)
+        .stdout;
+    assert!(
+        lines
+            .lines()
+            .all(|line| serde_json::from_str::<Value>(line).unwrap()["event"]["id"].is_string())
+    );
+
+    let again = place.run(&["rack", "add", "r1", "--yes"]).with_code(1);
+    assert!(again.stderr.contains("is there already"), "{again:?}");
+    assert_eq!(texts(&place.json(&["rack", "list"]), "rack"), ["r1"]);
+    place
+        .run(&["rack", "pause", "--all", "--reason", "flood"])
+        .with_code(0);
+    until(SOON, "a paused rack has no armed slot", async || {
+        place.json(&["rack", "show", "r1"])["armed"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    })
+    .await;
+    assert!(place.run(&["rack", "list"]).stdout.contains("flood"));
+    place.run(&["rack", "resume", "r1"]).with_code(0);
+    place.run(&["rack", "remove", "r1"]).with_code(0);
+    place.run(&["rack", "show", "r1"]).with_code(1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rack_is_set_and_the_file_gives_defaults() {
+    let world = World::new(LabConfig::default()).await;
+    let toml = "[racks.r1]\ncron = \"30 6 * * 1-5\"\ntime_zone = \"Europe/Berlin\"\n[racks.r1.policy]\nspread = \"10m\"\n";
+    let place = world.place.file("racktick.toml", toml);
+    place
+        .run(&["rack", "add", "r1", "--first", "slot", "--yes"])
+        .with_code(0);
+    let rack = place.json(&["rack", "show", "r1"]);
+    assert_eq!(rack["schedule"]["time_zone"], "Europe/Berlin");
+    assert_eq!(rack["policy"]["spread"], "10m");
+    assert_eq!(rack["cycles"].as_array().unwrap().len(), 0);
+
+    let set = [
+        "rack",
+        "set",
+        "r1",
+        "--every",
+        "4h",
+        "--policy",
+        "exclude=r1-m0*",
+        "--unset",
+        "spread",
+    ];
+    place.run(&set).with_code(0);
+    let changed = place.json(&["rack", "show", "r1"]);
+    assert_eq!(
+        (&changed["schedule"]["every"], &changed["policy"]["spread"]),
+        (&"4h".into(), &Value::Null)
+    );
+    assert_eq!(changed["policy"]["exclude"][0], "r1-m0*");
+    assert!(changed["since"].as_str() > rack["since"].as_str());
+
+    for (arguments, wanted) in [
+        (
+            &["rack", "set", "r1", "--every", "6m"][..],
+            "RACKTICK_MIN_EVERY",
+        ),
+        (
+            &["rack", "set", "r1", "--policy", "spraed=1h"],
+            "did you mean `spread`?",
+        ),
+        (
+            &["rack", "set", "r1", "--policy", "locations=[]"],
+            "`locations` is empty",
+        ),
+        (&["rack", "set", "r1"], "nothing to set"),
+        (
+            &[
+                "rack", "add", "r2", "--cron", "30 6 * *", "--tz", "UTC", "--yes",
+            ],
+            "4 fields",
+        ),
+        (
+            &[
+                "rack",
+                "add",
+                "r2",
+                "--cron",
+                "30 6 * * *",
+                "--tz",
+                "Berlin",
+                "--yes",
+            ],
+            "not a time zone",
+        ),
+    ] {
+        let ended = place.run(arguments).with_code(2);
+        assert!(ended.stderr.contains(wanted), "{ended:?}");
+    }
+    let gone = place
+        .run(&["rack", "set", "r9", "--every", "6h"])
+        .with_code(1);
+    assert!(gone.stderr.contains("there is no rack r9"), "{gone:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tick_waits_for_what_a_worker_decides() {
+    let world = World::new(LabConfig::default()).await;
+    let place = &world.place;
+    let alone = place.run(&["tick", "r2", "--wait", "1s"]).with_code(69);
+    assert!(alone.stderr.contains("stays with the broker"), "{alone:?}");
+    let _worker = world.worker();
+    // The one that nobody took runs as well, so this one finds the machines in flight or already deployed.
+    let tick = place.json(&["tick", "r1", "--spread", "0", "--reason", "new firmware"]);
+    assert_eq!(tick["fate"]["deploy"].as_object().unwrap().len(), 3);
+    assert_eq!(tick["origin"]["reason"], "new firmware");
+    let unknown = place.run(&["tick", "r9"]).with_code(1);
+    assert!(
+        unknown.stdout.contains("failed: unknown_tag"),
+        "{unknown:?}"
+    );
+    assert!(world.until_finished("r1").await.contains("passed 3"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tick_that_becomes_a_dead_letter_is_said_and_can_be_replayed_as_the_same_cycle() {
+    let world = World::env(LabConfig::default(), "RACKTICK_ADHOC_RACKS", "false").await;
+    let place = &world.place;
+    let mut worker = world.worker();
+    let refused = place.run(&["tick", "r1"]).with_code(1);
+    assert!(refused.stderr.contains("never added"), "{refused:?}");
+    world
+        .bus
+        .publish(Outgoing::new(Subject::Tick, "not a rack"))
+        .await
+        .unwrap();
+    until(SOON, "both are dead letters", async || {
+        place.json(&["dlq", "list"]).as_array().unwrap().len() == 2
+    })
+    .await;
+    let letters = place.json(&["dlq", "list"]);
+    let numbers: Vec<String> = letters
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|letter| letter["number"].to_string())
+        .collect();
+    let show = place.run(&["dlq", "show", &numbers[1]]).with_code(0);
+    assert!(
+        show.stdout.contains("not a rack") && show.stdout.contains("rack.tick"),
+        "{show:?}"
+    );
+
+    worker.signal("TERM");
+    until(SOON, "the worker ends by itself", async || {
+        worker.code() == Some(0)
+    })
+    .await;
+    place
+        .run(&["rack", "add", "r1", "--first", "slot", "--yes"])
+        .with_code(0);
+    let _worker = world.worker();
+    let replay = place.run(&["dlq", "replay", "--all"]).with_code(1);
+    assert!(
+        replay.stderr.contains("1 dead letters replayed"),
+        "{replay:?}"
+    );
+    world.until_finished("r1").await;
+    let cycle = place.json(&["rack", "show", "r1"])["cycles"][0]["cycle"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(refused.stderr.contains(&cycle), "{cycle} in {refused:?}");
+
+    place.run(&["dlq", "drop", &numbers[1]]).with_code(0);
+    assert_eq!(place.json(&["dlq", "list"]), Value::Array(Vec::new()));
+    place.run(&["dlq", "show", &numbers[1]]).with_code(1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_shows_every_machine_with_its_reason_and_can_be_repeated_from_a_file() {
+    let world = World::new(LabConfig {
+        odd: 2,
+        ..LabConfig::default()
+    })
+    .await;
+    let place = &world.place;
+    let plan = place.json(&["plan", "r1", "--save", "inputs.json"]);
+    assert_eq!(texts(&plan, "machine"), ["r1-m01", "r1-m02", "r1-m03"]);
+    assert_eq!(texts(&plan, "decision"), ["deploy", "skip", "skip"]);
+    assert_eq!(
+        (&plan[1]["reason"], &plan[2]["reason"]),
+        (&"no_agent".into(), &"agent_offline".into())
+    );
+    assert_eq!(world.lab.stats().jobs_submitted, 0);
+    let inputs = std::fs::read_to_string(place.path().join("inputs.json")).unwrap();
+    let alone = Place::new().file("inputs.json", &inputs);
+    assert_eq!(alone.json(&["plan", "--inputs", "inputs.json"]), plan);
+    alone
+        .run(&["plan", "r2", "--inputs", "inputs.json"])
+        .with_code(2);
+    let table = alone.run(&["plan", "--inputs", "inputs.json"]).with_code(0);
+    assert!(
+        table
+            .stderr
+            .contains("1 machine would be deployed; skipped: no_agent 1, agent_offline 1"),
+        "{table:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_drops_what_waits_and_cancels_what_runs() {
+    let world = World::new(LabConfig {
+        // A deployment takes 10 to 20 seconds: Testflinger lets it end before the cancel counts.
+        speed: 60.0,
+        ..LabConfig::default()
+    })
+    .await;
+    let place = &world.place;
+    let _worker = world.worker();
+    // The second and third submit are due in hours.
+    let tick = place.json(&["tick", "r1", "--spread", "100d"]);
+    let cycle = tick["cycle"].as_str().unwrap();
+    until(SOON, "the first job runs", async || {
+        world.lab.stats().jobs_submitted == 1
+    })
+    .await;
+    until(SOON, "its event is out", async || {
+        place
+            .run(&["events", "--rack", "r1"])
+            .stdout
+            .contains("event.job.r1.r1-m01.submitted")
+    })
+    .await;
+    assert_eq!(place.json(&["status"])["running"][0]["open"], 3);
+    let report = place.json(&["cancel", cycle, "--reason", "wrong image"]);
+    assert_eq!(
+        (&report["dropped"], &report["asked"]),
+        (&2.into(), &1.into())
+    );
+    assert_eq!(
+        world.until_finished("r1").await,
+        "finished: cancelled 1, skipped 2 (cancelled 2)"
+    );
+    assert_eq!(world.lab.stats().jobs_submitted, 1);
+    let nothing = place.run(&["cancel", "--all"]).with_code(0);
+    assert!(nothing.stderr.contains("nothing to cancel"), "{nothing:?}");
+    place
+        .run(&["cancel", "11111111-2222-4333-8444-555555555555"])
+        .with_code(1);
+    place.run(&["cancel", "no such thing"]).with_code(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_gives_up_ticks_that_wait_for_their_next_attempt() {
+    let world = World::env(LabConfig::default(), "MAAS_URL", "http://127.0.0.1:9/MAAS/").await;
+    let place = &world.place;
+    let _worker = world.worker();
+    place.run(&["rack", "add", "r1", "--yes"]).with_code(0);
+    until(SOON, "the tick waits", async || {
+        place.json(&["rack", "show", "r1"])["retrying"] == 1
+    })
+    .await;
+    let report = place.json(&["cancel", "r1"]);
+    assert_eq!(report["given_up"], 1);
+    assert!(
+        world.last_result("r1").starts_with("failed: cancelled"),
+        "{}",
+        world.last_result("r1")
+    );
+    assert_eq!(place.json(&["rack", "show", "r1"])["retrying"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
+    let world = World::new(LabConfig {
+        odd: 3,
+        ..LabConfig::default()
+    })
+    .await;
+    let place = &world.place;
+    place
+        .run(&["rack", "add", "r1", "--first", "slot", "--yes"])
+        .with_code(0);
+    let change = lab::MachineChange {
+        status: Some("Deployed".into()),
+        owner: Some(Some("ann".into())),
+        ..Default::default()
+    };
+    world.lab.change_machine("r1-m01", change).unwrap();
+    let ended = place.run(&["doctor"]).with_code(0);
+    for wanted in [
+        "2.14",
+        "as declared",
+        "it is `lab`'s",
+        "MAAS clock",
+        "Testflinger clock",
+        "of MAAS user `ann`",
+        "maas_owners=",
+        "without an agent of their name: r1-m01",
+    ] {
+        let wanted = wanted.replace("r1-m01", "r1-m0");
+        assert!(
+            ended.stdout.contains(&wanted),
+            "{wanted} in {}",
+            ended.stdout
+        );
+    }
+    let wrong = place.run(&["doctor", "nosuchtag"]).with_code(1);
+    assert!(wrong.stdout.contains("MAAS has no such tag"), "{wrong:?}");
+
+    let mut broken = Place::new().env("NATS_URL", world.broker.url());
+    for (name, value) in lab::environment(world.lab.config(), world.lab.address()) {
+        let value = if name == "MAAS_API_KEY" {
+            "a:b:hunter2".into()
+        } else {
+            value
+        };
+        broken = broken.env(&name, value);
+    }
+    let ended = broken.run(&["doctor"]).with_code(1);
+    assert!(
+        ended.stdout.contains("MAAS key") && !ended.stdout.contains("hunter2"),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn setup_says_what_it_changes_and_changes_nothing_the_second_time() {
+    let broker = Broker::start().await;
+    let place = Place::new().env("NATS_URL", broker.url());
+    let first = place.run(&["setup"]).with_code(0);
+    assert!(
+        first.stdout.contains("stream EVENTS: created")
+            && first.stdout.contains("bucket racks: created"),
+        "{first:?}"
+    );
+    assert_eq!(
+        place.run(&["setup"]).with_code(0).stdout,
+        "everything is as declared\n"
+    );
+    let shorter = place.env("RACKTICK_EVENTS_MAX_AGE", "7d");
+    let changed = shorter.json(&["setup"]);
+    assert!(
+        changed["changes"][0].as_str().unwrap().contains("max_age"),
+        "{changed}"
+    );
+}
