@@ -88,7 +88,7 @@ impl Place {
 
     /// Starts the program and leaves it running.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        Running(self.command(arguments).spawn().unwrap())
+        Running::of(self.command(arguments).spawn().unwrap())
     }
 }
 
@@ -101,6 +101,11 @@ impl Ended {
 }
 
 impl Running {
+    /// Takes a started program over.
+    pub(crate) fn of(child: Child) -> Self {
+        Self(child)
+    }
+
     /// Sends a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
         let told = Command::new("kill")

@@ -32,18 +32,20 @@ pub(super) async fn broker(chosen: Option<PathBuf>, folder: &Path) -> anyhow::Re
     };
     let data = folder.join("broker");
     std::fs::create_dir(&data)?;
-    let port = if is_free(USUAL.0).await {
-        Port::Fixed(USUAL.0)
-    } else {
-        Port::Free
-    };
-    let options = Options {
+    let options = |port| Options {
         port,
-        folder: data,
+        folder: data.clone(),
         config: None,
         own_group: true,
     };
-    Ok(Server::start(binary, options).await?)
+    if is_free(USUAL.0).await {
+        // Somebody else may take the port in between.
+        let usual = Server::start(binary.clone(), options(Port::Fixed(USUAL.0))).await;
+        if let Ok(server) = usual {
+            return Ok(server);
+        }
+    }
+    Ok(Server::start(binary, options(Port::Free)).await?)
 }
 
 fn find() -> anyhow::Result<Binary> {
@@ -139,7 +141,17 @@ impl Children {
 }
 
 async fn start_lab(stage: &Stage) -> anyhow::Result<(Child, String)> {
-    let port = if is_free(USUAL.1).await { USUAL.1 } else { 0 };
+    if is_free(USUAL.1).await {
+        // Somebody else may take the port in between.
+        let usual = start_lab_on(stage, USUAL.1).await;
+        if usual.is_ok() {
+            return usual;
+        }
+    }
+    start_lab_on(stage, 0).await
+}
+
+async fn start_lab_on(stage: &Stage, port: u16) -> anyhow::Result<(Child, String)> {
     let mut command = program(stage, "lab")?;
     command
         .arg("lab")
@@ -155,10 +167,10 @@ async fn start_lab(stage: &Stage) -> anyhow::Result<(Child, String)> {
     .await
     .context("the lab does not start")??;
     match line.trim() {
-        "" => Err(anyhow!(
-            "the lab ended at once; see {}",
-            log(stage, "lab").display()
-        )),
+        "" => {
+            let log = std::fs::read_to_string(log(stage, "lab")).unwrap_or_default();
+            Err(anyhow!("the lab ended at once: {}", log.trim()))
+        }
         url => Ok((child, url.to_owned())),
     }
 }
