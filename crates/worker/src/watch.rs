@@ -65,10 +65,12 @@ impl bus::runtime::Handler<Watch> for Handler {
                     .await
                     .map_err(&broker);
             }
-            if entry.record.claim.job() != Some(task.job) {
-                return self.unknown(&task).await.map_err(&broker);
-            }
-            if self.look(&task, entry, delivery).await.map_err(&broker)? {
+            let done = if entry.record.claim.job() == Some(task.job) {
+                self.look(&task, entry, delivery).await
+            } else {
+                self.unknown(&task, entry).await
+            };
+            if done.map_err(&broker)? {
                 return Ok(());
             }
         }
@@ -99,6 +101,9 @@ impl Handler {
             Ok(sight) => sight,
             Err(trouble) => {
                 tracing::warn!(job.id = %task.job, cause = trouble.cause, "a look failed and is repeated: {trouble}");
+                if entry.record.claim.cancel().is_some() {
+                    self.ask_to_cancel(task).await;
+                }
                 let next = Watch {
                     failed: task.failed.saturating_add(1),
                     look: task.look.saturating_add(1),
@@ -146,7 +151,7 @@ impl Handler {
             Claim::Running(running) => running.deadline,
             Claim::Submitting(_) | Claim::Idle => Timestamp::MAX,
         };
-        if !self.see_to_cancel(task, entry, sight, now).await? {
+        if !self.see_to_cancel(task, entry, sight, deadline, now).await? {
             return Ok(false);
         }
         let next = Watch {
@@ -206,32 +211,32 @@ impl Handler {
         task: &Watch,
         entry: MachineEntry,
         sight: &Sight,
+        deadline: Timestamp,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let Claim::Running(running) = &entry.record.claim else {
-            return Ok(true);
-        };
-        let request = match &running.cancel {
-            Some(_) => None,
-            None if sight.state().is_some_and(plan::look::needs_agent) => Some((
-                CancelCause::Seen,
-                "testflinger",
-                "it was cancelled in Testflinger",
-            )),
-            None if now >= running.deadline => Some((
+        let request = match (&entry.record.claim, entry.record.claim.cancel()) {
+            (_, Some(_)) => None,
+            (Claim::Running(_), None) if sight.state().is_some_and(plan::look::needs_agent) => {
+                Some((
+                    CancelCause::Seen,
+                    "testflinger",
+                    "it was cancelled in Testflinger",
+                ))
+            }
+            (Claim::Running(_), None) if now >= deadline => Some((
                 CancelCause::Deadline,
                 "racktick",
                 "it ran past its deadline",
             )),
-            None => return Ok(true),
+            _ => return Ok(true),
         };
         if let Some((cause, by, why)) = request {
             if cause == CancelCause::Deadline {
                 let fact = Fact::JobOverdue {
                     job: about(task),
-                    deadline: running.deadline,
+                    deadline,
                 };
-                self.publish(task, running.deadline, fact).await?;
+                self.publish(task, deadline, fact).await?;
             }
             let request = CancelRequest {
                 cause,
@@ -249,11 +254,15 @@ impl Handler {
                 return Ok(false);
             }
         }
+        self.ask_to_cancel(task).await;
+        Ok(true)
+    }
+
+    /// The request at Testflinger. When it fails, the next look asks again.
+    async fn ask_to_cancel(&self, task: &Watch) {
         if let Err(error) = self.testflinger.cancel(&task.job.to_string()).await {
-            // The next look asks again.
             tracing::warn!(job.id = %task.job, "Testflinger did not take the cancel: {}", Trouble::from(error));
         }
-        Ok(true)
     }
 
     /// M7, and the report of it; without a result Testflinger has forgotten the job. False as in [`Handler::look`].
@@ -309,14 +318,18 @@ impl Handler {
     }
 
     /// Neither settled nor claimed: the fate was forgotten after its cycle was closed, or the record rolled back. The
-    /// records were read from the leader, so this is no stale read.
-    async fn unknown(&self, task: &Watch) -> Result<(), LedgerError> {
+    /// look ends without a trace, so a write that changes nothing proves first that the record was not read stale.
+    /// False as in [`Handler::look`].
+    async fn unknown(&self, task: &Watch, entry: MachineEntry) -> Result<bool, LedgerError> {
+        if let Written::Conflict = self.ledger.write_machine(&task.machine, &entry).await? {
+            return Ok(false);
+        }
         if let Some(record) = self.ledger.cycle(&task.rack, task.cycle).await?
             && !record.outcomes.contains_key(&task.machine)
         {
             tracing::error!(machine.name = %task.machine, job.id = %task.job, "a look found no claim of its job");
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn publish(&self, task: &Watch, time: Timestamp, fact: Fact) -> Result<(), LedgerError> {

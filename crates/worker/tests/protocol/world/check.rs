@@ -10,9 +10,8 @@ use model::id::{CycleId, JobId};
 use model::name::MachineName;
 use model::outcome::Outcome;
 use model::subject::{filter, stream};
-use testkit::until;
 
-use super::{Rack, WATCHED, submits};
+use super::{Rack, submits};
 
 /// The events that end a machine's part in a cycle.
 const FINAL: [(&str, &str); 3] = [("machine", "skipped"), ("job", "rejected"), ("job", "finished")];
@@ -110,11 +109,6 @@ impl Rack {
         if let Some(settled) = record.settled.get(&job) {
             assert_eq!(&settled.outcome, outcome);
         }
-    }
-
-    /// Waits until the rack's cycle record says so.
-    pub(crate) async fn until_record(&self, cycle: CycleId, what: &str, holds: impl Fn(&CycleRecord) -> bool) {
-        until(WATCHED, what, async || self.record(cycle).await.is_some_and(|record| holds(&record))).await;
     }
 }
 

@@ -7,11 +7,15 @@ use model::name::MachineName;
 use model::subject::{Subject, stream};
 use model::task::{Submit, Task, Watch};
 use serde_json::{Value, json};
+use testkit::until;
 
 use super::{Delivered, Letter, Rack};
 
 /// How long a test waits for something that has to come.
-pub(crate) const WATCHED: Duration = Duration::from_secs(10);
+const WATCHED: Duration = Duration::from_secs(10);
+
+/// The lab's client that may speak as an agent.
+const AGENT: &str = "lab-agent";
 
 /// Looks at one job that no test needs more of.
 const MOST: usize = 12;
@@ -39,6 +43,20 @@ impl Rack {
             }
         }
         None
+    }
+
+    /// Waits until the look that was held back has become due.
+    pub(crate) async fn until_due(&self, task: &Submit) {
+        let subject = Subject::Watch {
+            rack: task.rack.clone(),
+            machine: task.machine.clone(),
+        };
+        let subject = subject.to_string();
+        until(WATCHED, "the look is due", async || {
+            let due = self.bus.last_on(stream::TASK, &subject).await.unwrap();
+            due.is_some()
+        })
+        .await;
     }
 
     /// Fires look after look until none waits any more.
@@ -73,9 +91,16 @@ impl Rack {
     }
 
     async fn tell(&self, path: &str, body: &Value) {
-        let url = format!("{}/{path}", self.lab.url());
-        let answer = reqwest::Client::new().post(url).json(body).send().await;
-        assert_eq!(answer.unwrap().status(), 200);
+        let (url, client) = (self.lab.url(), reqwest::Client::new());
+        let secret = self.lab.config().client_secret(AGENT);
+        let login = client
+            .post(format!("{url}/v1/oauth2/token"))
+            .basic_auth(AGENT, secret);
+        let token: Value = login.send().await.unwrap().json().await.unwrap();
+        let request = client
+            .post(format!("{url}/{path}"))
+            .bearer_auth(token["access_token"].as_str().unwrap());
+        assert_eq!(request.json(body).send().await.unwrap().status(), 200);
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bus::Bus;
 use bus::topology::{Retention, Topology, setup};
 use jiff::Timestamp;
-use lab::{Lab, LabConfig};
+use lab::{AgentChange, Lab, LabConfig};
 use ledger::{Ledger, submit_task};
 use maas::{ApiKey, Maas, MaasUrl};
 use model::cycle::{CycleRecord, Fate, Planned};
@@ -28,10 +28,9 @@ use testkit::Broker;
 use worker::inputs::Sources;
 use worker::{Settings, Timing};
 
-pub(crate) use check::Told;
 pub(crate) use deliver::{Delivered, Letter, each, killed_at};
 pub(crate) use late::LateLine;
-pub(crate) use look::{WATCHED, phases};
+pub(crate) use look::phases;
 
 /// Long enough for an answer on a busy machine, short enough to be waited for.
 const POST_LIMIT: Duration = Duration::from_millis(300);
@@ -76,6 +75,19 @@ impl World {
     /// A rack whose jobs are complete at their first look.
     pub(crate) async fn rack(&self, name: &str, machines: usize) -> Arc<Rack> {
         Arc::new(self.rack_as(name, machines, |_| {}).await)
+    }
+
+    /// A rack whose agents do nothing by themselves: the test reports for them.
+    pub(crate) async fn rack_by_hand(&self, name: &str, machines: usize) -> Rack {
+        let rack = self.rack_as(name, machines, |lab| lab.instant = None).await;
+        for machine in &rack.machines {
+            let by_hand = AgentChange {
+                simulated: Some(false),
+                ..AgentChange::default()
+            };
+            rack.lab.change_agent(machine.as_str(), by_hand).unwrap();
+        }
+        rack
     }
 
     /// A rack with something else about its lab.
