@@ -41,7 +41,8 @@ impl World {
         .unwrap();
         let mut place = Place::new()
             .env("NATS_URL", broker.url())
-            .env("RACKTICK_SETTLE", "60m");
+            .env("RACKTICK_SETTLE", "60m")
+            .env("RACKTICK_LOG", "warn");
         for (name, value) in lab::environment(lab.config(), lab.address()) {
             place = place.env(&name, value);
         }

@@ -330,10 +330,7 @@ impl Reader<'_> {
 
     fn log(&self) -> Option<Log> {
         let filter: String = self.maybe(Key::Log)?;
-        if filter
-            .parse::<tracing_subscriber::filter::Targets>()
-            .is_err()
-        {
+        if !value::is_log_filter(&filter) {
             self.bad(
                 Key::Log,
                 "write a level, such as `info`, or levels by part, such as `info,worker=debug`",

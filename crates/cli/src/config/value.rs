@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 use model::speed::Speed;
 use model::task::TaskKind;
 use secrecy::SecretString;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// What a setting's text is read as.
 pub(crate) trait Value: Sized {
@@ -158,6 +159,16 @@ impl Value for Kinds {
     }
 }
 
+/// Whether a text filters log lines. A bare word must be a level: taken for a part of the program, a mistyped level
+/// would silence everything else.
+pub(crate) fn is_log_filter(text: &str) -> bool {
+    let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+    text.parse::<Targets>().is_ok()
+        && text
+            .split(',')
+            .all(|part| part.contains('=') || is_level(part.trim()))
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -209,6 +220,12 @@ mod tests {
         for bad in ["", "GB", "-1", "0", "2TBs", "99999999999GB"] {
             assert!(read(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_mistyped_level_is_no_log_filter() {
+        assert!(is_log_filter("info") && is_log_filter("warn,worker=debug"));
+        assert!(!is_log_filter("inof") && !is_log_filter("info,worker=loud") && !is_log_filter(""));
     }
 
     #[test]
