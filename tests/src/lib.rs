@@ -1,1 +1,10 @@
-//! Whole-system tests: real processes, a real broker.
+#![doc = include_str!("../README.md")]
+
+mod lab_client;
+pub mod nats;
+mod process;
+mod system;
+
+pub use lab_client::LabClient;
+pub use process::{Ended, Process};
+pub use system::{SOON, System, machines};

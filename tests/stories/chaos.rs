@@ -1,0 +1,95 @@
+//! Workers die at any moment, and nothing is lost and nothing done twice.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lab::{Fault, FaultKind};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tests::{System, machines};
+use tokio::time::sleep;
+
+/// Cycles of two racks side by side.
+const ROUNDS: usize = 5;
+const MACHINES: usize = 4;
+/// A dead worker's messages come again after the broker's ack_wait of 10 s, and more than one may hit the same message.
+const ROUND: Duration = Duration::from_secs(100);
+
+#[tokio::test]
+async fn ten_cycles_while_workers_are_killed_at_random() {
+    let seed = match std::env::var("RACKTICK_TEST_SEED") {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => rand::rng().random::<u64>(),
+    };
+    eprintln!("RACKTICK_TEST_SEED={seed}");
+    let mut chance = StdRng::seed_from_u64(seed);
+    let count = MACHINES.to_string();
+    let system = System::start(&["--racks", "2", "--machines", &count, "--speed", "300"]).await;
+    // Answers take their time, so that deaths strike between asking and knowing.
+    let slow = Fault {
+        delay_ms: 100,
+        count: 0,
+        ..Fault::new("all", FaultKind::Latency)
+    };
+    system.lab.inject(&slow).await;
+    for rack in ["r1", "r2"] {
+        system.add_rack(rack).await;
+    }
+    let _scheduler = system.scheduler();
+    let mut workers = [
+        system.worker("w1"),
+        system.worker("w2"),
+        system.worker("w3"),
+    ];
+    let over = AtomicBool::new(false);
+    let rounds = async {
+        for round in 1..=ROUNDS {
+            system.until_agents_wait().await;
+            for rack in ["r1", "r2"] {
+                system.tick(rack.as_bytes()).await;
+            }
+            system.until_finished(2 * round, ROUND).await;
+        }
+        over.store(true, Ordering::Relaxed);
+    };
+    let deaths = async {
+        let mut deaths = 0;
+        while !over.load(Ordering::Relaxed) {
+            // The chaos itself; nothing is awaited by it.
+            sleep(Duration::from_millis(chance.random_range(200..2500))).await;
+            let worker = &mut workers[chance.random_range(0..3)];
+            worker.kill_9().await;
+            *worker = system.worker(&worker.name().to_owned());
+            deaths += 1;
+        }
+        deaths
+    };
+    let ((), deaths) = tokio::join!(rounds, deaths);
+    eprintln!("{deaths} workers were killed");
+    assert!(deaths >= ROUNDS, "{deaths}");
+
+    let finished = system.finished().await;
+    assert_eq!(finished.len(), 2 * ROUNDS);
+    let stats = system.lab.stats().await;
+    assert_eq!(stats.machines_with_two_jobs_in_one_cycle, 0, "{stats:?}");
+    assert_eq!(stats.jobs_with_same_id, 0, "{stats:?}");
+    assert_eq!(stats.most_live_jobs_on_a_machine, 1, "{stats:?}");
+    for rack in ["r1", "r2"] {
+        let machines = machines(rack, MACHINES);
+        let cycles = system.cycles(rack).await;
+        assert_eq!(cycles.len(), ROUNDS);
+        for record in cycles {
+            assert!(
+                record.closed && record.open().next().is_none(),
+                "{record:?}"
+            );
+            let jobs = &stats.jobs_by_cycle[&record.cycle.to_string()];
+            assert_eq!(
+                jobs.keys().collect::<Vec<_>>(),
+                machines.iter().collect::<Vec<_>>()
+            );
+        }
+    }
+    assert_eq!(system.dead_letters().await, []);
+    system.until_quiet().await;
+}

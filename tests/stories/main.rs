@@ -1,0 +1,12 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+//! The whole system: each story has its own broker, lab, processes and folders.
+
+mod absence;
+mod bad_payloads;
+mod broker_crash;
+mod chaos;
+mod drain;
+mod fault_points;
+mod main_job;
+mod odd_machines;
+mod repeats;

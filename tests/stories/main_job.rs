@@ -1,0 +1,135 @@
+//! A rack is added, its slots are armed, its cycles run, and anyone can see it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use model::cycle::Origin;
+use model::event::{Event, Fact};
+use model::id::CycleId;
+use model::name::RackName;
+use model::schedule::Schedule;
+use plan::slots::Slots;
+use testkit::until;
+use tests::{SOON, System, machines};
+
+/// What happened in a cycle, in order, each fact by its subject's last two words; machines left out.
+fn told(events: &[Event], cycle: CycleId) -> Vec<&'static str> {
+    events
+        .iter()
+        .filter(|event| event.cycle == cycle)
+        .map(|event| match &event.fact {
+            Fact::CycleStarted { .. } => "cycle started",
+            Fact::CyclePlanned { .. } => "cycle planned",
+            Fact::CycleFinished { .. } => "cycle finished",
+            Fact::JobSubmitted { .. } => "job submitted",
+            Fact::JobProgressed { .. } => "job progressed",
+            Fact::JobFinished { .. } => "job finished",
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_rack_is_added_ticked_and_observed() {
+    let system = System::start(&["--racks", "1", "--machines", "4", "--speed", "300"]).await;
+    let scheduler = system.scheduler();
+    let _workers = [system.worker("w1"), system.worker("w2")];
+
+    // Without any further word: spread, windows and looks are the defaults, compressed.
+    system
+        .run(&["rack", "add", "r1", "--every", "6h", "--yes"])
+        .await;
+    let first = system.until_finished(1, SOON).await;
+    until(SOON, "the slots of the day are armed", async || {
+        let shown = system.json(&["rack", "show", "r1"]).await;
+        let armed = shown["armed"].as_array().unwrap().clone();
+        let times = armed
+            .iter()
+            .map(|slot| slot.as_str().unwrap().parse::<Timestamp>().unwrap());
+        let times: Vec<Timestamp> = times.collect();
+        let apart = times
+            .windows(2)
+            .all(|pair| pair[1].duration_since(pair[0]) == SignedDuration::from_hours(6));
+        armed.len() == 4 && apart
+    })
+    .await;
+
+    system.until_agents_wait().await;
+    // As a shell would send it, with a line end.
+    system.tick(b"r1\n").await;
+    let second = system.until_finished(2, SOON).await;
+    system
+        .assert_one_job_each(&[first, second], &machines("r1", 4))
+        .await;
+
+    let events = system.events().await;
+    for cycle in [first, second] {
+        let told = told(&events, cycle);
+        let mut counts = BTreeMap::new();
+        for what in &told {
+            *counts.entry(*what).or_insert(0) += 1;
+        }
+        assert_eq!(told[..2], ["cycle started", "cycle planned"], "{told:?}");
+        assert_eq!(told.last(), Some(&"cycle finished"), "{told:?}");
+        for (what, count) in [
+            ("cycle started", 1),
+            ("job submitted", 4),
+            ("job finished", 4),
+            ("cycle finished", 1),
+        ] {
+            assert_eq!(counts.get(what), Some(&count), "{what}: {counts:?}");
+        }
+    }
+    assert_eq!(system.dead_letters().await, []);
+    system.until_quiet().await;
+    let log = scheduler.log();
+    assert!(
+        !log.contains("bringing it back") && !log.contains("looking now"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_slot_ticks_by_itself_while_no_scheduler_runs() {
+    let system = System::start(&["--racks", "1", "--machines", "2", "--speed", "300"]).await;
+    let mut scheduler = system.scheduler();
+    // A splay that puts the daily slot of this rack a few seconds ahead.
+    let rack = RackName::new("r1").unwrap();
+    let every = Duration::from_secs(24 * 3600);
+    let near = |splay: &u64| {
+        let schedule = Schedule::Every {
+            every,
+            splay: Some(Duration::from_secs(*splay)),
+        };
+        let now = Timestamp::now();
+        let slot = Slots::new(&schedule, &rack).unwrap().after(now).unwrap();
+        (6..10).contains(&slot.duration_since(now).as_secs())
+    };
+    let splay = (1..=every.as_secs()).find(near).unwrap();
+    let splay = format!("{splay}s");
+    let add = [
+        "rack", "add", "r1", "--every", "24h", "--splay", &splay, "--first", "slot",
+    ];
+    let policy = ["--policy", "spread=0s", "--policy", "submit_window=20h"];
+    system.run(&[&add[..], &policy].concat()).await;
+    until(SOON, "the slot is armed", async || {
+        let shown = system.json(&["rack", "show", "r1"]).await;
+        shown["armed"].as_array().unwrap().len() == 2
+    })
+    .await;
+    scheduler.kill_9().await;
+    assert_eq!(system.cycles("r1").await, []);
+
+    let _worker = system.worker("w1");
+    let cycle = system.until_finished(1, SOON).await;
+    let record = system.cycle("r1", cycle).await;
+    let Origin::Slot { slot } = record.origin else {
+        panic!("{record:?}");
+    };
+    assert_eq!(cycle, CycleId::of_slot(&rack, slot));
+    assert!(record.ticked_at >= slot, "{record:?}");
+    system
+        .assert_one_job_each(&[cycle], &machines("r1", 2))
+        .await;
+}

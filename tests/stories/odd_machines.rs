@@ -1,0 +1,73 @@
+//! One machine of every odd kind.
+
+use std::collections::BTreeMap;
+
+use model::event::Fact;
+use model::name::MachineName;
+use model::outcome::SkipReason;
+use tests::{SOON, System, machines};
+
+#[tokio::test]
+async fn every_odd_machine_is_left_alone_for_its_own_reason() {
+    let odd = [
+        "--machines",
+        "14",
+        "--odd",
+        "11",
+        "--racks",
+        "1",
+        "--speed",
+        "300",
+    ];
+    let system = System::start(&odd).await;
+    system.add_rack("r1").await;
+    let _workers = [system.worker("w1"), system.worker("w2")];
+    system.tick(b"r1").await;
+    let cycle = system.until_finished(1, SOON).await;
+    // The last of the odd ones is unknown to MAAS, so it belongs to no rack.
+    let all = machines("r1", 14);
+    system.assert_one_job_each(&[cycle], &all[..3]).await;
+
+    let mut told: BTreeMap<MachineName, Vec<SkipReason>> = BTreeMap::new();
+    let mut finished = None;
+    for event in system.events().await {
+        match event.fact {
+            Fact::MachineSkipped { machine, skip } => {
+                told.entry(machine).or_default().push(skip.reason);
+            }
+            Fact::CycleFinished { counts, .. } => finished = Some(counts),
+            _ => {}
+        }
+    }
+    let expected = [
+        SkipReason::NoAgent,
+        SkipReason::AgentOffline,
+        SkipReason::AgentOffline,
+        SkipReason::OtherLocation,
+        SkipReason::AgentSilent,
+        SkipReason::QueueRestricted,
+        SkipReason::FailStreak,
+        SkipReason::MaasLocked,
+        SkipReason::MaasOwner,
+        SkipReason::NoAgent,
+    ];
+    let expected: BTreeMap<MachineName, Vec<SkipReason>> = all[3..13]
+        .iter()
+        .zip(expected)
+        .map(|(machine, reason)| (MachineName::new(machine).unwrap(), vec![reason]))
+        .collect();
+    assert_eq!(told, expected);
+
+    let counts = finished.unwrap();
+    let mut reasons = BTreeMap::new();
+    for reason in expected.values().flatten() {
+        *reasons.entry(*reason).or_insert(0) += 1;
+    }
+    assert_eq!(counts.reasons, reasons, "{counts:?}");
+    let record = system.cycle("r1", cycle).await;
+    assert_eq!(counts, record.counts());
+    assert_eq!(record.outcomes.len(), 3);
+    // Nothing of anybody else's was touched.
+    let stats = system.lab.stats().await;
+    assert_eq!(stats.provisions_of_foreign_machines, 0);
+}
