@@ -110,8 +110,7 @@ impl World {
         for machine in &machines {
             lab.add_machine(name, machine.as_str()).unwrap();
         }
-        let limits = Limits::default().with_times(|_| POST_LIMIT);
-        let patient = Limits::default().with_times(|_| LIST_LIMIT);
+        let patient = limits(LIST_LIMIT);
         let maas = Maas::new(maas::Settings {
             url: MaasUrl::parse(&lab.maas_url()).unwrap(),
             key: ApiKey::parse(&lab.api_key()).unwrap(),
@@ -138,13 +137,24 @@ impl World {
             name: RackName::new(name).unwrap(),
             machines,
             bus: self.bus.clone(),
-            testflinger: testflinger_at(&lab.testflinger_url(), limits),
+            testflinger: testflinger_at(&lab.testflinger_url(), limits(POST_LIMIT)),
             maas: maas.unwrap(),
             lists: testflinger_at(&lab.testflinger_url(), patient),
             lab,
             settings,
         }
     }
+}
+
+/// Every time the same, and no body longer than a megabyte, so that an endless one ends soon.
+fn limits(time: Duration) -> Limits {
+    let limits = Limits {
+        body_bytes: 1 << 20,
+        list_bytes: 1 << 20,
+        result_bytes: 1 << 20,
+        ..Limits::default()
+    };
+    limits.with_times(|_| time)
 }
 
 fn testflinger_at(url: &str, limits: Limits) -> Testflinger {
@@ -173,14 +183,12 @@ pub(crate) struct Rack {
 impl Rack {
     /// Limits every call to Testflinger differently.
     pub(crate) fn limit_testflinger(&mut self, limit: Duration) {
-        let limits = Limits::default().with_times(|_| limit);
-        self.testflinger = testflinger_at(&self.lab.testflinger_url(), limits);
+        self.testflinger = testflinger_at(&self.lab.testflinger_url(), limits(limit));
     }
 
     /// Sends everything for Testflinger over another line.
     pub(crate) fn reach_testflinger_by(&mut self, line: &LateLine) {
-        let limits = Limits::default().with_times(|_| POST_LIMIT);
-        self.testflinger = testflinger_at(&line.url(), limits);
+        self.testflinger = testflinger_at(&line.url(), limits(POST_LIMIT));
     }
 
     /// Without anything remembered.
