@@ -7,6 +7,8 @@ use bus::BusError;
 use ledger::LedgerError;
 use maas::{Class, MaasError};
 use testflinger::TestflingerError;
+use worker::inputs::Unreadable;
+use worker::trouble::Trouble;
 
 use crate::config::ConfigError;
 
@@ -54,8 +56,13 @@ fn code_of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref::<BusError>() {
         return Some(code_of_broker(error));
     }
-    if let Some(LedgerError::Broker(error)) = cause.downcast_ref::<LedgerError>() {
-        return Some(code_of_broker(error));
+    if let Some(error) = cause.downcast_ref::<LedgerError>() {
+        return Some(code_of_ledger(error));
+    }
+    match cause.downcast_ref::<Unreadable>() {
+        Some(Unreadable::Broker(error)) => return Some(code_of_ledger(error)),
+        Some(Unreadable::Remote(trouble)) => return Some(code_of_trouble(trouble)),
+        None => {}
     }
     let class = cause
         .downcast_ref::<MaasError>()
@@ -69,6 +76,20 @@ fn code_of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
         Class::Transient => Exit::Unavailable,
         Class::Auth | Class::Rejected | Class::Malformed => Exit::Failed,
     })
+}
+
+fn code_of_ledger(error: &LedgerError) -> Exit {
+    match error {
+        LedgerError::Broker(error) => code_of_broker(error),
+        LedgerError::Busy { .. } => Exit::Unavailable,
+    }
+}
+
+fn code_of_trouble(trouble: &Trouble) -> Exit {
+    match trouble.cause {
+        "connect" | "timeout" | "cut" | "throttled" => Exit::Unavailable,
+        _ => Exit::Failed,
+    }
 }
 
 fn code_of_broker(error: &BusError) -> Exit {

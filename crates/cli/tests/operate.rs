@@ -2,91 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod program;
+mod world;
 
-use std::time::Duration;
-
-use bus::{Bus, Outgoing};
-use lab::{Lab, LabConfig};
-use model::subject::Subject;
-use program::{Place, Running};
+use lab::LabConfig;
+use program::Place;
 use serde_json::Value;
 use testkit::{Broker, until};
-
-/// Long enough for a busy machine.
-const SOON: Duration = Duration::from_secs(60);
-
-/// Broker and lab of one test, and a place that points at both.
-struct World {
-    broker: Broker,
-    bus: Bus,
-    lab: Lab,
-    place: Place,
-}
-
-impl World {
-    /// Two racks of three machines; a minute takes a quarter of a second unless the configuration says otherwise.
-    async fn new(config: LabConfig) -> Self {
-        let broker = Broker::start().await;
-        let bus = broker.bus().await;
-        let lab = Lab::start_on_free_port(LabConfig {
-            machines: 3,
-            speed: if config.speed > 1.0 {
-                config.speed
-            } else {
-                240.0
-            },
-            ..config
-        })
-        .await
-        .unwrap();
-        let mut place = Place::new()
-            .env("NATS_URL", broker.url())
-            .env("RACKTICK_SETTLE", "60m")
-            .env("RACKTICK_LOG", "warn");
-        for (name, value) in lab::environment(lab.config(), lab.address()) {
-            place = place.env(&name, value);
-        }
-        for limit in ["CONNECT", "FIRST_BYTE", "SILENCE", "TOTAL", "LIST_TOTAL"] {
-            place = place.env(&format!("RACKTICK_HTTP_{limit}"), "20m");
-        }
-        Self {
-            broker,
-            bus,
-            lab,
-            place,
-        }
-    }
-
-    async fn env(config: LabConfig, name: &str, value: &str) -> Self {
-        let world = Self::new(config).await;
-        Self {
-            place: world.place.env(name, value),
-            ..world
-        }
-    }
-
-    fn worker(&self) -> Running {
-        self.place.start(&["worker"])
-    }
-
-    /// The racks' cycles that are over, as `status` shows them.
-    fn last_result(&self, rack: &str) -> String {
-        let status = self.place.json(&["status"]);
-        let racks = status["racks"].as_array().unwrap();
-        let line = racks.iter().find(|line| line["rack"] == rack);
-        line.and_then(|line| line["last"]["result"].as_str())
-            .unwrap_or_default()
-            .to_owned()
-    }
-
-    async fn until_finished(&self, rack: &str) -> String {
-        until(SOON, "the cycle is finished", async || {
-            self.last_result(rack).starts_with("finished")
-        })
-        .await;
-        self.last_result(rack)
-    }
-}
+use world::{SOON, World};
 
 fn texts<'a>(values: &'a Value, key: &str) -> Vec<&'a str> {
     values
@@ -277,61 +199,6 @@ async fn a_tick_waits_for_what_a_worker_decides() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tick_that_becomes_a_dead_letter_is_said_and_can_be_replayed_as_the_same_cycle() {
-    let world = World::env(LabConfig::default(), "RACKTICK_ADHOC_RACKS", "false").await;
-    let place = &world.place;
-    let mut worker = world.worker();
-    let refused = place.run(&["tick", "r1"]).with_code(1);
-    assert!(refused.stderr.contains("never added"), "{refused:?}");
-    world
-        .bus
-        .publish(Outgoing::new(Subject::Tick, "not a rack"))
-        .await
-        .unwrap();
-    until(SOON, "both are dead letters", async || {
-        place.json(&["dlq", "list"]).as_array().unwrap().len() == 2
-    })
-    .await;
-    let letters = place.json(&["dlq", "list"]);
-    let numbers: Vec<String> = letters
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|letter| letter["number"].to_string())
-        .collect();
-    let show = place.run(&["dlq", "show", &numbers[1]]).with_code(0);
-    assert!(
-        show.stdout.contains("not a rack") && show.stdout.contains("rack.tick"),
-        "{show:?}"
-    );
-
-    worker.signal("TERM");
-    until(SOON, "the worker ends by itself", async || {
-        worker.code() == Some(0)
-    })
-    .await;
-    place
-        .run(&["rack", "add", "r1", "--first", "slot", "--yes"])
-        .with_code(0);
-    let _worker = world.worker();
-    let replay = place.run(&["dlq", "replay", "--all"]).with_code(1);
-    assert!(
-        replay.stderr.contains("1 dead letters replayed"),
-        "{replay:?}"
-    );
-    world.until_finished("r1").await;
-    let cycle = place.json(&["rack", "show", "r1"])["cycles"][0]["cycle"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    assert!(refused.stderr.contains(&cycle), "{cycle} in {refused:?}");
-
-    place.run(&["dlq", "drop", &numbers[1]]).with_code(0);
-    assert_eq!(place.json(&["dlq", "list"]), Value::Array(Vec::new()));
-    place.run(&["dlq", "show", &numbers[1]]).with_code(1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_shows_every_machine_with_its_reason_and_can_be_repeated_from_a_file() {
     let world = World::new(LabConfig {
         odd: 2,
@@ -360,69 +227,6 @@ async fn a_plan_shows_every_machine_with_its_reason_and_can_be_repeated_from_a_f
             .contains("1 machine would be deployed; skipped: no_agent 1, agent_offline 1"),
         "{table:?}"
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_drops_what_waits_and_cancels_what_runs() {
-    let world = World::new(LabConfig {
-        // A deployment takes 10 to 20 seconds: Testflinger lets it end before the cancel counts.
-        speed: 60.0,
-        ..LabConfig::default()
-    })
-    .await;
-    let place = &world.place;
-    let _worker = world.worker();
-    // The second and third submit are due in hours.
-    let tick = place.json(&["tick", "r1", "--spread", "100d"]);
-    let cycle = tick["cycle"].as_str().unwrap();
-    until(SOON, "the first job runs", async || {
-        world.lab.stats().jobs_submitted == 1
-    })
-    .await;
-    until(SOON, "its event is out", async || {
-        place
-            .run(&["events", "--rack", "r1"])
-            .stdout
-            .contains("event.job.r1.r1-m01.submitted")
-    })
-    .await;
-    assert_eq!(place.json(&["status"])["running"][0]["open"], 3);
-    let report = place.json(&["cancel", cycle, "--reason", "wrong image"]);
-    assert_eq!(
-        (&report["dropped"], &report["asked"]),
-        (&2.into(), &1.into())
-    );
-    assert_eq!(
-        world.until_finished("r1").await,
-        "finished: cancelled 1, skipped 2 (cancelled 2)"
-    );
-    assert_eq!(world.lab.stats().jobs_submitted, 1);
-    let nothing = place.run(&["cancel", "--all"]).with_code(0);
-    assert!(nothing.stderr.contains("nothing to cancel"), "{nothing:?}");
-    place
-        .run(&["cancel", "11111111-2222-4333-8444-555555555555"])
-        .with_code(1);
-    place.run(&["cancel", "no such thing"]).with_code(2);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_gives_up_ticks_that_wait_for_their_next_attempt() {
-    let world = World::env(LabConfig::default(), "MAAS_URL", "http://127.0.0.1:9/MAAS/").await;
-    let place = &world.place;
-    let _worker = world.worker();
-    place.run(&["rack", "add", "r1", "--yes"]).with_code(0);
-    until(SOON, "the tick waits", async || {
-        place.json(&["rack", "show", "r1"])["retrying"] == 1
-    })
-    .await;
-    let report = place.json(&["cancel", "r1"]);
-    assert_eq!(report["given_up"], 1);
-    assert!(
-        world.last_result("r1").starts_with("failed: cancelled"),
-        "{}",
-        world.last_result("r1")
-    );
-    assert_eq!(place.json(&["rack", "show", "r1"])["retrying"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -477,6 +281,13 @@ async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
         ended.stdout.contains("MAAS key") && !ended.stdout.contains("hunter2"),
         "{ended:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_without_maas_ends_with_69() {
+    let world = World::env(LabConfig::default(), "MAAS_URL", "http://127.0.0.1:9/MAAS/").await;
+    let ended = world.place.run(&["plan", "r1"]).with_code(69);
+    assert!(ended.stderr.contains("127.0.0.1:9"), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
