@@ -1,6 +1,6 @@
 //! Records in JSON, written by compare-and-set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
 use async_nats::HeaderMap;
@@ -15,8 +15,10 @@ use crate::read::{Reader, Start};
 use crate::stored::Stored;
 use crate::wire::header;
 
-/// How many keys are asked for at the same time.
-const AT_ONCE: usize = 64;
+/// How many keys one reader asks for. The broker compares each with each, so more would cost more than another reader.
+const KEYS: usize = 64;
+/// How many such readers there are at a time.
+const READERS: usize = 4;
 
 /// A bucket whose values are of one type. Reads ask the stream's leader, so they see every write that was confirmed.
 pub struct Bucket<V> {
@@ -98,7 +100,8 @@ impl<V: Serialize + DeserializeOwned> Bucket<V> {
         }
     }
 
-    /// The values of several keys; those without a value are left out.
+    /// The values of several keys; those without a value are left out. With replicas it may miss a write of
+    /// the last moment: compare-and-set what follows from it, or read the key with [`get`](Self::get).
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -106,14 +109,13 @@ impl<V: Serialize + DeserializeOwned> Bucket<V> {
         &self,
         keys: impl IntoIterator<Item = String>,
     ) -> Result<BTreeMap<String, Entry<V>>, BusError> {
-        let gets = keys.into_iter().map(|key| async move {
-            let entry = self.get(&key).await?;
-            Ok::<_, BusError>(entry.map(|entry| (key, entry)))
-        });
-        futures_util::stream::iter(gets)
-            .buffer_unordered(AT_ONCE)
-            .try_filter_map(async |found| Ok(found))
-            .try_collect()
+        let subjects: BTreeSet<String> = keys.into_iter().map(|key| self.subject(&key)).collect();
+        let subjects = Vec::from_iter(subjects);
+        let chunks: Vec<Vec<String>> = subjects.chunks(KEYS).map(<[String]>::to_vec).collect();
+        let reads = chunks.into_iter().map(|subjects| self.read_last(subjects));
+        futures_util::stream::iter(reads)
+            .buffer_unordered(READERS)
+            .try_concat()
             .await
     }
 
@@ -188,9 +190,17 @@ impl<V: Serialize + DeserializeOwned> Bucket<V> {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn entries(&self, filter: &str) -> Result<BTreeMap<String, Entry<V>>, BusError> {
+        self.read_last(vec![self.subject(filter)]).await
+    }
+
+    /// The newest value of each key under these subjects.
+    async fn read_last(
+        &self,
+        subjects: Vec<String>,
+    ) -> Result<BTreeMap<String, Entry<V>>, BusError> {
         let reader = self
             .bus
-            .read(&self.stream(), &self.subject(filter), Start::LastOfEach)
+            .read_each(&self.stream(), subjects, Start::LastOfEach)
             .await?;
         let mut entries = BTreeMap::new();
         for stored in reader.to_end().await? {

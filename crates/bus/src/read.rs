@@ -39,7 +39,7 @@ pub enum Start {
 pub struct Reader {
     bus: Bus,
     stream: String,
-    filter: String,
+    filters: Vec<String>,
     start: Start,
     open: Option<Open>,
     pending: u64,
@@ -74,6 +74,16 @@ impl Bus {
     /// # Errors
     /// When the broker cannot be asked, or has no such stream.
     pub async fn read(&self, stream: &str, filter: &str, start: Start) -> Result<Reader, BusError> {
+        self.read_each(stream, vec![filter.into()], start).await
+    }
+
+    /// The same for several filters, of which none may match a subject that another matches.
+    pub(crate) async fn read_each(
+        &self,
+        stream: &str,
+        filters: Vec<String>,
+        start: Start,
+    ) -> Result<Reader, BusError> {
         let start = match start {
             // Fixed now, so that nothing is left out when the connection is lost before the first message.
             Start::New => {
@@ -88,7 +98,7 @@ impl Bus {
         let mut reader = Reader {
             bus: self.clone(),
             stream: stream.into(),
-            filter: filter.into(),
+            filters,
             start,
             open: None,
             pending: 0,
@@ -205,8 +215,20 @@ impl Reader {
             "mem_storage": true,
             "num_replicas": 1,
             "inactive_threshold": u64::try_from(FORGET_AFTER.as_nanos()).unwrap_or(u64::MAX),
-            "filter_subject": self.filter,
         });
+        // With one filter it is part of the request's subject, where permissions can name it.
+        let (mut what, mut operation) = (
+            format!("reading from {stream}"),
+            format!("CONSUMER.CREATE.{stream}.{consumer}"),
+        );
+        match self.filters.as_slice() {
+            [filter] => {
+                what = format!("reading {filter} of {stream}");
+                operation = format!("{operation}.{filter}");
+                config["filter_subject"] = filter.as_str().into();
+            }
+            filters => config["filter_subjects"] = filters.into(),
+        }
         let (policy, extra) = match self.start {
             Start::All => ("all", None),
             Start::LastOfEach => ("last_per_subject", None),
@@ -227,8 +249,8 @@ impl Reader {
         let created: Created = self
             .bus
             .api(
-                &format!("reading {} of {stream}", self.filter),
-                &format!("CONSUMER.CREATE.{stream}.{consumer}.{}", self.filter),
+                &what,
+                &operation,
                 &json!({"stream_name": stream, "config": config}),
             )
             .await?;
