@@ -59,7 +59,7 @@ async fn ten_cycles_while_workers_are_killed_at_random() {
             sleep(Duration::from_millis(chance.random_range(200..2500))).await;
             let worker = &mut workers[chance.random_range(0..3)];
             worker.kill_9().await;
-            *worker = system.worker(&worker.name().to_owned());
+            *worker = system.worker(worker.name());
             deaths += 1;
         }
         deaths
