@@ -13,7 +13,7 @@ use model::name::{MachineName, RackName};
 use model::outcome::Outcome;
 use model::subject::key;
 use rand::RngExt;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use crate::{Ledger, LedgerError};
 
@@ -70,41 +70,46 @@ impl Ledger {
         at: Timestamp,
     ) -> Result<(), LedgerError> {
         let account = self.accounts.of(cycle);
-        let (done, mut result) = oneshot::channel();
-        let arrival = Arrival {
-            machine: machine.clone(),
-            outcome: outcome.clone(),
-            at,
-            done,
-        };
-        account
-            .arrived
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(arrival);
-
-        let mut record = account.record.lock().await;
-        // Whoever held the lock before may have written this one, too.
-        if let Ok(result) = result.try_recv() {
-            return result;
-        }
-        let arrivals = std::mem::take(
-            &mut *account
+        loop {
+            let (done, mut result) = oneshot::channel();
+            let arrival = Arrival {
+                machine: machine.clone(),
+                outcome: outcome.clone(),
+                at,
+                done,
+            };
+            account
                 .arrived
                 .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        let written = self
-            .write_arrivals(rack, cycle, &mut record, &arrivals)
-            .await;
-        if !matches!(written, Ok(false)) {
-            self.accounts.forget(cycle);
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(arrival);
+
+            let mut record = account.record.lock().await;
+            match result.try_recv() {
+                // Whoever held the lock before has written this one, too.
+                Ok(result) => return result,
+                // It was taken along by a handler that was dropped before it could say what became of it.
+                Err(TryRecvError::Closed) => continue,
+                Err(TryRecvError::Empty) => {}
+            }
+            let arrivals = std::mem::take(
+                &mut *account
+                    .arrived
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner),
+            );
+            let written = self
+                .write_arrivals(rack, cycle, &mut record, &arrivals)
+                .await;
+            if !matches!(written, Ok(false)) {
+                self.accounts.forget(cycle);
+            }
+            for arrival in arrivals {
+                // A receiver that is gone was a handler that was dropped; its message comes again.
+                let _ = arrival.done.send(written.clone().map(|_| ()));
+            }
+            return written.map(|_| ());
         }
-        for arrival in arrivals {
-            // A receiver that is gone was a handler that was dropped; its message comes again.
-            let _ = arrival.done.send(written.clone().map(|_| ()));
-        }
-        written.map(|_| ())
     }
 
     /// Ends a cycle that is complete, for whoever finds it so without bringing an outcome.
@@ -115,19 +120,23 @@ impl Ledger {
     }
 
     /// Returns whether the cycle needs no more accounting: it is closed, or has no record.
+    ///
+    /// `known` is empty while an outcome is on its way: whoever is dropped here leaves nothing behind that looks
+    /// written.
     async fn write_arrivals(
         &self,
         rack: &RackName,
         cycle: CycleId,
-        record: &mut Option<Entry<CycleRecord>>,
+        known: &mut Option<Entry<CycleRecord>>,
         arrivals: &[Arrival],
     ) -> Result<bool, LedgerError> {
         let key = key::cycle(rack, cycle);
         for attempt in 0..TRIES {
-            if record.is_none() {
-                *record = self.cycles.get(&key).await?;
-            }
-            let Some(entry) = record.as_mut() else {
+            let entry = match known.take() {
+                Some(entry) => Some(entry),
+                None => self.cycles.get(&key).await?,
+            };
+            let Some(mut entry) = entry else {
                 tracing::warn!(rack.name = %rack, cycle.id = %cycle, "an outcome came for a cycle that has no record");
                 return Ok(true);
             };
@@ -137,35 +146,35 @@ impl Ledger {
                     .value
                     .account(&arrival.machine, &arrival.outcome, arrival.at);
             }
-            let ends = entry.value.is_complete() && !entry.value.closed;
-            if entry.value.outcomes.len() == before && !ends {
-                return Ok(entry.value.closed);
-            }
             if entry.value.outcomes.len() > before {
-                match self.cycles.update(&key, &entry.value, entry.revision).await {
-                    Ok(Written::Done(revision)) => entry.revision = revision,
-                    Ok(Written::Conflict) => {
-                        *record = None;
+                match self
+                    .cycles
+                    .update(&key, &entry.value, entry.revision)
+                    .await?
+                {
+                    Written::Done(revision) => entry.revision = revision,
+                    Written::Conflict => {
                         pause_before(attempt + 1).await;
                         continue;
                     }
-                    Err(error) => {
-                        *record = None;
-                        return Err(error.into());
-                    }
                 }
             }
-            if !ends {
+            if entry.value.closed {
+                return Ok(true);
+            }
+            if !entry.value.is_complete() {
+                *known = Some(entry);
                 return Ok(false);
             }
             self.publish_end(&entry.value).await?;
-            let closed = CycleRecord {
-                closed: true,
-                ..entry.value.clone()
-            };
-            match self.cycles.update(&key, &closed, entry.revision).await? {
+            entry.value.closed = true;
+            match self
+                .cycles
+                .update(&key, &entry.value, entry.revision)
+                .await?
+            {
                 Written::Done(_) => return Ok(true),
-                Written::Conflict => *record = None,
+                Written::Conflict => {}
             }
         }
         Err(LedgerError::Busy { key })

@@ -18,7 +18,7 @@ pub enum Cancelled {
     Dropped,
     /// It is in Testflinger or on its way there; its looks ask Testflinger until it is over.
     Asked,
-    /// Its fate was decided before.
+    /// Its fate was decided before, or is decided by the time: nobody may submit it any more.
     AlreadyOver,
 }
 
@@ -46,7 +46,10 @@ impl Ledger {
             cancel: Some(request.clone()),
         };
         let entry = self.machine(machine).await?;
-        if entry.record.settled.contains_key(&job) || cycle.outcomes.contains_key(machine) {
+        // Past `deploy_by` nobody submits it any more, and what became of it may be forgotten by the machine already.
+        let never = entry.record.claim.job() != Some(job) && request.at >= planned.deploy_by;
+        if never || entry.record.settled.contains_key(&job) || cycle.outcomes.contains_key(machine)
+        {
             return Ok(Cancelled::AlreadyOver);
         }
         let written = self

@@ -151,7 +151,10 @@ impl Handler {
             Claim::Running(running) => running.deadline,
             Claim::Submitting(_) | Claim::Idle => Timestamp::MAX,
         };
-        if !self.see_to_cancel(task, entry, sight, deadline, now).await? {
+        if !self
+            .see_to_cancel(task, entry, sight, deadline, now)
+            .await?
+        {
             return Ok(false);
         }
         let next = Watch {

@@ -21,7 +21,10 @@ impl Rack {
             why: "wrong image".into(),
             at: Timestamp::now(),
         };
-        self.ledger().cancel(record, &task.machine, &request).await.unwrap()
+        self.ledger()
+            .cancel(record, &task.machine, &request)
+            .await
+            .unwrap()
     }
 }
 
@@ -49,7 +52,10 @@ async fn a_job_that_waits_for_a_taken_machine_is_dropped() {
     let (other, task) = (&submits(&first)[0], &submits(&second)[0]);
     rack.run(other).await;
     assert_eq!(rack.cancel(&second, task).await, Cancelled::Dropped);
-    assert_eq!(rack.machine(&task.machine).await.claim.job(), Some(other.job));
+    assert_eq!(
+        rack.machine(&task.machine).await.claim.job(),
+        Some(other.job)
+    );
     rack.follow(other).await;
     rack.ended(first.cycle).await;
     rack.ended(second.cycle).await;
@@ -61,19 +67,24 @@ async fn between_the_claim_and_the_post_the_job_is_given_up() {
     let world = World::start().await;
     let rack = world.rack("r1", 2).await;
     let record = rack.cycle().await;
-    let [killed, lost] = &submits(&record)[..] else { panic!() };
+    let [killed, lost] = &submits(&record)[..] else {
+        panic!()
+    };
 
     let mut awaits = 1;
     while rack.machine(&killed.machine).await.claim == Claim::Idle {
         killed_at(awaits, rack.submit_once(&Letter::submit(killed))).await;
         awaits += 1;
     }
-    rack.lab.inject(Fault::new("POST /v1/job", FaultKind::ResetBefore));
+    rack.lab
+        .inject(Fault::new("POST /v1/job", FaultKind::ResetBefore));
     rack.submit_once(&Letter::submit(lost)).await.unwrap_err();
 
     for task in [killed, lost] {
         assert_eq!(rack.cancel(&record, task).await, Cancelled::Asked);
-        rack.deliver_submit(&Letter::submit(task).again()).await.unwrap();
+        rack.deliver_submit(&Letter::submit(task).again())
+            .await
+            .unwrap();
     }
     let record = rack.ended(record.cycle).await;
     let dropped = Outcome::Skipped(Skip::of(SkipReason::Cancelled, "ada"));
@@ -87,10 +98,13 @@ async fn after_a_post_whose_answer_was_lost_the_first_look_asks_testflinger() {
     let rack = world.rack_by_hand("r1", 1).await;
     let record = rack.cycle().await;
     let task = &submits(&record)[0];
-    rack.lab.inject(Fault::new("POST /v1/job", FaultKind::ResetAfter));
+    rack.lab
+        .inject(Fault::new("POST /v1/job", FaultKind::ResetAfter));
     rack.submit_once(&Letter::submit(task)).await.unwrap_err();
     assert_eq!(rack.cancel(&record, task).await, Cancelled::Asked);
-    rack.deliver_submit(&Letter::submit(task).again()).await.unwrap();
+    rack.deliver_submit(&Letter::submit(task).again())
+        .await
+        .unwrap();
     assert!(rack.machine(&task.machine).await.claim.cancel().is_some());
     assert_eq!(rack.requests(ACTION), 0);
     rack.follow(task).await;
@@ -114,7 +128,10 @@ async fn a_running_job_is_looked_at_now_and_is_over_only_when_its_agent_let_go()
         let look = rack.fire(task).await.unwrap();
         rack.deliver_watch(&look).await.unwrap();
         assert_eq!(rack.requests(ACTION), looks, "every look asks again");
-        assert_eq!(rack.machine(&task.machine).await.claim.job(), Some(task.job));
+        assert_eq!(
+            rack.machine(&task.machine).await.claim.job(),
+            Some(task.job)
+        );
     }
     rack.works_on(&task.machine, "").await;
     rack.follow(task).await;
@@ -122,7 +139,10 @@ async fn a_running_job_is_looked_at_now_and_is_over_only_when_its_agent_let_go()
     assert_eq!(record.outcomes[&task.machine], Outcome::Cancelled);
     let finished = rack.events(record.cycle, "job", "finished").await;
     let text = String::from_utf8(finished[0].to_json()).unwrap();
-    assert!(text.contains("\"by\":\"ada\"") && text.contains("wrong image"), "{text}");
+    assert!(
+        text.contains("\"by\":\"ada\"") && text.contains("wrong image"),
+        "{text}"
+    );
 }
 
 /// An agent's next report overwrites what Testflinger noted of a cancel.
@@ -142,7 +162,10 @@ async fn a_cancel_that_testflinger_forgot_is_asked_for_again() {
         rack.report(task, "provision", phases([])).await;
     }
     rack.follow(task).await;
-    assert_eq!(rack.ended(record.cycle).await.outcomes[&task.machine], Outcome::Cancelled);
+    assert_eq!(
+        rack.ended(record.cycle).await.outcomes[&task.machine],
+        Outcome::Cancelled
+    );
 }
 
 /// It had passed when the request came; people were told that it is cancelled.
@@ -155,7 +178,10 @@ async fn a_job_that_passed_meanwhile_is_cancelled_all_the_same() {
     rack.run(task).await;
     assert_eq!(rack.cancel(&record, task).await, Cancelled::Asked);
     rack.follow(task).await;
-    assert_eq!(rack.ended(record.cycle).await.outcomes[&task.machine], Outcome::Cancelled);
+    assert_eq!(
+        rack.ended(record.cycle).await.outcomes[&task.machine],
+        Outcome::Cancelled
+    );
 }
 
 #[tokio::test]
@@ -178,20 +204,38 @@ async fn every_look_asks_even_when_it_sees_nothing_and_even_before_the_claim_say
     let world = World::start().await;
     let rack = world.rack_by_hand("r1", 2).await;
     let record = rack.cycle().await;
-    let [blind, submitting] = &submits(&record)[..] else { panic!() };
+    let [blind, submitting] = &submits(&record)[..] else {
+        panic!()
+    };
     rack.run(blind).await;
-    rack.lab.inject(Fault::new("POST /v1/job", FaultKind::ResetAfter));
-    rack.submit_once(&Letter::submit(submitting)).await.unwrap_err();
-    rack.lab.inject(Fault::new("GET /v1/result/{}", FaultKind::Html));
+    rack.lab
+        .inject(Fault::new("POST /v1/job", FaultKind::ResetAfter));
+    rack.submit_once(&Letter::submit(submitting))
+        .await
+        .unwrap_err();
+    rack.lab
+        .inject(Fault::new("GET /v1/result/{}", FaultKind::Html));
     for task in [blind, submitting] {
         rack.cancel(&record, task).await;
         let asked = rack.requests(ACTION);
-        rack.deliver_watch(&Letter::watch(&task.first_look())).await.unwrap();
+        rack.deliver_watch(&Letter::watch(&task.first_look()))
+            .await
+            .unwrap();
         assert_eq!(rack.requests(ACTION), asked + 1, "{}", task.machine);
-        assert_eq!(rack.machine(&task.machine).await.claim.job(), Some(task.job));
+        assert_eq!(
+            rack.machine(&task.machine).await.claim.job(),
+            Some(task.job)
+        );
         rack.follow(task).await;
     }
-    rack.deliver_submit(&Letter::submit(submitting).again()).await.unwrap();
+    rack.deliver_submit(&Letter::submit(submitting).again())
+        .await
+        .unwrap();
     let record = rack.ended(record.cycle).await;
-    assert!(record.outcomes.values().all(|outcome| *outcome == Outcome::Cancelled));
+    assert!(
+        record
+            .outcomes
+            .values()
+            .all(|outcome| *outcome == Outcome::Cancelled)
+    );
 }

@@ -93,7 +93,11 @@ async fn a_skip_killed_at_any_await_stays_a_skip() {
         rack.run(&other).await;
         let letter = Letter::submit(&task);
         let survived = killed_at(n, rack.submit_once(&letter)).await.is_some();
-        let skipped = rack.machine(&task.machine).await.settled.contains_key(&task.job);
+        let skipped = rack
+            .machine(&task.machine)
+            .await
+            .settled
+            .contains_key(&task.job);
         // The other job ends meanwhile, so the machine is idle when the message comes again.
         rack.follow(&other).await;
         rack.deliver_submit(&letter.again()).await.unwrap();
@@ -101,7 +105,12 @@ async fn a_skip_killed_at_any_await_stays_a_skip() {
         (survived, skipped, task.machine)
     })
     .await;
-    all_awaits(&survived.iter().map(|(survived, ..)| *survived).collect::<Vec<_>>());
+    all_awaits(
+        &survived
+            .iter()
+            .map(|(survived, ..)| *survived)
+            .collect::<Vec<_>>(),
+    );
     rack.ended(first.cycle).await;
     let second = rack.ended(second.cycle).await;
     for (_, skipped, machine) in survived {
@@ -137,7 +146,9 @@ async fn a_look_killed_at_any_await_is_one_verdict() {
 #[tokio::test]
 async fn a_look_killed_at_any_await_before_the_end_leaves_a_look() {
     let world = World::start().await;
-    let rack = world.rack_as("r1", AWAITS, |lab| lab.instant = Some(3)).await;
+    let rack = world
+        .rack_as("r1", AWAITS, |lab| lab.instant = Some(3))
+        .await;
     let rack = std::sync::Arc::new(rack);
     let record = rack.cycle().await;
     let cases = submits(&record).into_iter().zip(1..);
@@ -146,8 +157,16 @@ async fn a_look_killed_at_any_await_before_the_end_leaves_a_look() {
         let look = rack.fire(&task).await.unwrap();
         let survived = killed_at(n, rack.watch_once(&look)).await.is_some();
         rack.deliver_watch(&look.again()).await.unwrap();
-        let settled = rack.machine(&task.machine).await.settled.contains_key(&task.job);
-        assert!(settled || rack.waiting_look(&task).await.is_some(), "nothing looks at {}", task.machine);
+        let settled = rack
+            .machine(&task.machine)
+            .await
+            .settled
+            .contains_key(&task.job);
+        assert!(
+            settled || rack.waiting_look(&task).await.is_some(),
+            "nothing looks at {}",
+            task.machine
+        );
         rack.follow(&task).await;
         survived
     })
@@ -199,8 +218,17 @@ async fn a_tick_killed_at_any_await_is_one_cycle() {
         (survived, record)
     })
     .await;
-    all_awaits(&survived.iter().map(|(survived, _)| *survived).collect::<Vec<_>>());
-    let sent = rack.bus.subjects(stream::TASK, filter::SUBMITS).await.unwrap();
+    all_awaits(
+        &survived
+            .iter()
+            .map(|(survived, _)| *survived)
+            .collect::<Vec<_>>(),
+    );
+    let sent = rack
+        .bus
+        .subjects(stream::TASK, filter::SUBMITS)
+        .await
+        .unwrap();
     assert_eq!(sent.len(), MACHINES);
     for (_, record) in survived {
         assert_eq!(planned(&record).deploy.len(), MACHINES);
@@ -217,7 +245,11 @@ async fn a_tick_killed_at_any_await_is_one_cycle() {
 #[tokio::test]
 async fn a_tick_with_nothing_to_deploy_killed_at_any_await_ends_its_cycle() {
     let world = World::start().await;
-    let rack = world.rack_as("r1", 0, |lab| (lab.racks, lab.machines, lab.odd) = (1, 2, 2)).await;
+    let rack = world
+        .rack_as("r1", 0, |lab| {
+            (lab.racks, lab.machines, lab.odd) = (1, 2, 2)
+        })
+        .await;
     let rack = std::sync::Arc::new(rack);
     let survived = each(&rack, 1..=TICK_AWAITS, async |rack, n| {
         let mut letter = Letter::tick(&rack.name);
@@ -226,7 +258,10 @@ async fn a_tick_with_nothing_to_deploy_killed_at_any_await_ends_its_cycle() {
         rack.deliver_tick(&letter.clone().again()).await.unwrap();
         let record = rack.ended(letter.cycle()).await;
         assert_eq!(planned(&record).skip.len(), 2);
-        assert_eq!(rack.events(record.cycle, "machine", "skipped").await.len(), 2);
+        assert_eq!(
+            rack.events(record.cycle, "machine", "skipped").await.len(),
+            2
+        );
         survived
     })
     .await;
@@ -236,5 +271,9 @@ async fn a_tick_with_nothing_to_deploy_killed_at_any_await_ends_its_cycle() {
 /// Some died, and the last one lived to its end: no await was left out.
 fn all_awaits(survived: &[bool]) {
     assert!(survived.contains(&false), "none was killed");
-    assert!(survived.contains(&true), "there are more than {} awaits", survived.len());
+    assert!(
+        survived.contains(&true),
+        "there are more than {} awaits",
+        survived.len()
+    );
 }

@@ -59,10 +59,7 @@ async fn run_twice_it_posts_once_and_tells_the_same() {
     assert_eq!(rack.deliver_submit(&letter).await, Ok(1));
     assert_eq!(rack.deliver_submit(&letter.again()).await, Ok(2));
     assert_eq!(posts(&rack), 1);
-    assert_eq!(
-        rack.events(record.cycle, "job", "submitted").await.len(),
-        1
-    );
+    assert_eq!(rack.events(record.cycle, "job", "submitted").await.len(), 1);
     rack.follow(task).await;
     rack.ended(record.cycle).await;
 }
@@ -72,13 +69,17 @@ async fn delivered_again_after_its_end_it_submits_nothing() {
     let world = World::start().await;
     let rack = world.rack("r1", 2).await;
     let record = rack.cycle().await;
-    let [task, other] = &submits(&record)[..] else { panic!() };
+    let [task, other] = &submits(&record)[..] else {
+        panic!()
+    };
     rack.run(task).await;
     rack.follow(task).await;
     let verdict = rack.machine(&task.machine).await;
     assert_eq!(verdict.claim, Claim::Idle);
     // Once while the cycle is open, and once when it is closed.
-    rack.deliver_submit(&Letter::submit(task).again()).await.unwrap();
+    rack.deliver_submit(&Letter::submit(task).again())
+        .await
+        .unwrap();
     rack.run(other).await;
     rack.follow(other).await;
     rack.deliver_submit(&Letter::submit(task)).await.unwrap();
@@ -97,9 +98,15 @@ async fn delivered_again_after_its_fate_was_forgotten_it_submits_nothing() {
     rack.follow(task).await;
     let before = rack.ended(record.cycle).await;
     // M10, long after the time until which the job might be submitted.
-    rack.change(&task.machine, |record| record.forget(|_, _| true)).await;
-    let late = Submit { deploy_by: ago(3600), ..task.clone() };
-    rack.deliver_submit(&Letter::submit(&late).again()).await.unwrap();
+    rack.change(&task.machine, |record| record.forget(|_, _| true))
+        .await;
+    let late = Submit {
+        deploy_by: ago(3600),
+        ..task.clone()
+    };
+    rack.deliver_submit(&Letter::submit(&late).again())
+        .await
+        .unwrap();
     assert_eq!(rack.ended(record.cycle).await, before);
     assert!(rack.machine(&task.machine).await.settled.is_empty());
     assert_eq!(posts(&rack), 1);
@@ -114,11 +121,20 @@ async fn after_deploy_by_it_is_too_late() {
         if claimed {
             // Whoever else has the machine: this job is too late for it.
             let claim = foreign(task, ago(-60));
-            rack.change(&task.machine, |record| record.claim = Claim::Submitting(claim.clone())).await;
+            rack.change(&task.machine, |record| {
+                record.claim = Claim::Submitting(claim.clone())
+            })
+            .await;
         }
-        let late = Submit { deploy_by: ago(1), ..task.clone() };
+        let late = Submit {
+            deploy_by: ago(1),
+            ..task.clone()
+        };
         assert_eq!(rack.deliver_submit(&Letter::submit(&late)).await, Ok(1));
-        assert_eq!(rack.machine(&task.machine).await.claim == Claim::Idle, !claimed);
+        assert_eq!(
+            rack.machine(&task.machine).await.claim == Claim::Idle,
+            !claimed
+        );
     }
     let record = rack.ended(record.cycle).await;
     for outcome in record.outcomes.values() {
@@ -132,18 +148,30 @@ async fn after_deploy_by_an_attempt_that_never_arrived_is_given_up_and_one_that_
     let world = World::start().await;
     let rack = world.rack("r1", 2).await;
     let record = rack.cycle().await;
-    let [absent, there] = &submits(&record)[..] else { panic!() };
-    rack.lab.inject(Fault::new("POST /v1/job", FaultKind::ResetBefore));
+    let [absent, there] = &submits(&record)[..] else {
+        panic!()
+    };
+    rack.lab
+        .inject(Fault::new("POST /v1/job", FaultKind::ResetBefore));
     assert!(rack.submit_once(&Letter::submit(absent)).await.is_err());
-    rack.lab.inject(Fault::new("POST /v1/job", FaultKind::ResetAfter));
+    rack.lab
+        .inject(Fault::new("POST /v1/job", FaultKind::ResetAfter));
     assert!(rack.submit_once(&Letter::submit(there)).await.is_err());
     for task in [absent, there] {
-        let late = Submit { deploy_by: ago(1), ..task.clone() };
-        rack.deliver_submit(&Letter::submit(&late).again()).await.unwrap();
+        let late = Submit {
+            deploy_by: ago(1),
+            ..task.clone()
+        };
+        rack.deliver_submit(&Letter::submit(&late).again())
+            .await
+            .unwrap();
         rack.follow(task).await;
     }
     let record = rack.ended(record.cycle).await;
-    assert_eq!(skipped(&record.outcomes[&absent.machine]).reason, SkipReason::TooLate);
+    assert_eq!(
+        skipped(&record.outcomes[&absent.machine]).reason,
+        SkipReason::TooLate
+    );
     assert_eq!(record.outcomes[&there.machine], Outcome::Passed);
     assert_eq!(posts(&rack), 2);
 }
@@ -157,7 +185,14 @@ async fn a_claim_of_another_job_is_never_taken_over() {
     let hour = SignedDuration::from_hours(1);
     for (task, kind) in tasks.iter().zip(["fresh", "old", "running"]) {
         let now = Timestamp::now();
-        let other = foreign(task, if kind == "old" { now - hour } else { now + hour });
+        let other = foreign(
+            task,
+            if kind == "old" {
+                now - hour
+            } else {
+                now + hour
+            },
+        );
         let claim = match kind {
             "running" => Claim::Running(Running {
                 job: other.job,
@@ -170,12 +205,21 @@ async fn a_claim_of_another_job_is_never_taken_over() {
             }),
             _ => Claim::Submitting(other.clone()),
         };
-        rack.change(&task.machine, |record| record.claim = claim.clone()).await;
-        assert_eq!(rack.deliver_submit(&Letter::submit(task)).await, Ok(1), "{kind}");
+        rack.change(&task.machine, |record| record.claim = claim.clone())
+            .await;
+        assert_eq!(
+            rack.deliver_submit(&Letter::submit(task)).await,
+            Ok(1),
+            "{kind}"
+        );
         let record = rack.machine(&task.machine).await;
         assert_eq!(record.claim, claim, "{kind}");
         let skip = skipped(&record.settled[&task.job].outcome);
-        assert_eq!(*skip, Skip::of(SkipReason::InFlight, other.job.to_string()), "{kind}");
+        assert_eq!(
+            *skip,
+            Skip::of(SkipReason::InFlight, other.job.to_string()),
+            "{kind}"
+        );
     }
     rack.ended(record.cycle).await;
     assert_eq!(posts(&rack), 0);
@@ -191,7 +235,9 @@ async fn a_skip_stays_a_skip_when_the_other_job_ends() {
     rack.deliver_submit(&Letter::submit(task)).await.unwrap();
     rack.follow(other).await;
     assert_eq!(rack.machine(&task.machine).await.claim, Claim::Idle);
-    rack.deliver_submit(&Letter::submit(task).again()).await.unwrap();
+    rack.deliver_submit(&Letter::submit(task).again())
+        .await
+        .unwrap();
     let second = rack.ended(second.cycle).await;
     let skip = skipped(&second.outcomes[&task.machine]);
     assert_eq!(*skip, Skip::of(SkipReason::InFlight, other.job.to_string()));
@@ -207,12 +253,25 @@ async fn a_task_that_no_tick_sent_is_rejected() {
     let task = &submits(&record)[0];
 
     let cycle = Letter::tick(&rack.name).cycle();
-    let unknown = Submit { cycle, job: JobId::of(cycle, &task.machine), ..task.clone() };
-    let why = rack.deliver_submit(&Letter::submit(&unknown)).await.unwrap_err();
+    let unknown = Submit {
+        cycle,
+        job: JobId::of(cycle, &task.machine),
+        ..task.clone()
+    };
+    let why = rack
+        .deliver_submit(&Letter::submit(&unknown))
+        .await
+        .unwrap_err();
     assert!(why.starts_with("unknown_cycle"), "{why}");
 
-    let foreign = Submit { job: JobId::of(cycle, &task.machine), ..task.clone() };
-    let why = rack.deliver_submit(&Letter::submit(&foreign)).await.unwrap_err();
+    let foreign = Submit {
+        job: JobId::of(cycle, &task.machine),
+        ..task.clone()
+    };
+    let why = rack
+        .deliver_submit(&Letter::submit(&foreign))
+        .await
+        .unwrap_err();
     assert!(why.contains("is not the job of r1-m01"), "{why}");
 
     assert_eq!(rack.machine(&task.machine).await.claim, Claim::Idle);
@@ -234,7 +293,10 @@ async fn an_old_decision_and_a_redelivery_look_at_the_agent_again() {
     let rack = world.rack("r1", 6).await;
     let record = rack.cycle().await;
     let tasks = submits(&record);
-    let state = |state: &str| AgentChange { state: Some(Some(state.into())), ..AgentChange::default() };
+    let state = |state: &str| AgentChange {
+        state: Some(Some(state.into())),
+        ..AgentChange::default()
+    };
     let offline = SkipReason::AgentOffline;
     let cases = [
         (Some(state("provision")), SkipReason::AgentBusy),
@@ -251,7 +313,10 @@ async fn an_old_decision_and_a_redelivery_look_at_the_agent_again() {
             let letter = if redelivered {
                 Letter::submit(task).again()
             } else {
-                Letter::submit(&Submit { decided_at: ago(61), ..task.clone() })
+                Letter::submit(&Submit {
+                    decided_at: ago(61),
+                    ..task.clone()
+                })
             };
             rack.deliver_submit(&letter).await.unwrap();
             let record = rack.machine(&task.machine).await;
@@ -267,10 +332,16 @@ async fn an_old_decision_about_a_good_agent_stands() {
     let world = World::start().await;
     let rack = world.rack("r1", 1).await;
     let record = rack.cycle().await;
-    let task = Submit { decided_at: ago(600), ..submits(&record)[0].clone() };
+    let task = Submit {
+        decided_at: ago(600),
+        ..submits(&record)[0].clone()
+    };
     rack.deliver_submit(&Letter::submit(&task)).await.unwrap();
     rack.follow(&task).await;
-    assert_eq!(rack.ended(record.cycle).await.outcomes[&task.machine], Outcome::Passed);
+    assert_eq!(
+        rack.ended(record.cycle).await.outcomes[&task.machine],
+        Outcome::Passed
+    );
 }
 
 #[tokio::test]
@@ -278,14 +349,27 @@ async fn a_rack_that_was_paused_meanwhile_is_left_alone() {
     let world = World::start().await;
     let rack = world.rack("r1", 1).await;
     let record = rack.cycle().await;
-    let every = Schedule::Every { every: Duration::from_secs(6 * 3600), splay: None };
+    let every = Schedule::Every {
+        every: Duration::from_secs(6 * 3600),
+        splay: None,
+    };
     let mut paused = RackRecord::new(every, Timestamp::now());
-    paused.paused = Some(Pause { by: "ada".into(), why: String::new(), at: Timestamp::now() });
+    paused.paused = Some(Pause {
+        by: "ada".into(),
+        why: String::new(),
+        at: Timestamp::now(),
+    });
     rack.add(&paused).await;
-    let task = Submit { decided_at: ago(61), ..submits(&record)[0].clone() };
+    let task = Submit {
+        decided_at: ago(61),
+        ..submits(&record)[0].clone()
+    };
     rack.deliver_submit(&Letter::submit(&task)).await.unwrap();
     let record = rack.ended(record.cycle).await;
-    assert_eq!(*skipped(&record.outcomes[&task.machine]), Skip::of(SkipReason::RackPaused, "ada"));
+    assert_eq!(
+        *skipped(&record.outcomes[&task.machine]),
+        Skip::of(SkipReason::RackPaused, "ada")
+    );
 }
 
 /// Its worker died with the claim, its message became a dead letter, and the sweep sends the task again.
@@ -294,16 +378,29 @@ async fn a_submit_that_the_sweep_brings_back_goes_on() {
     let world = World::start().await;
     let rack = world.rack("r1", 2).await;
     let record = rack.cycle().await;
-    let [lost, arrived] = &submits(&record)[..] else { panic!() };
-    for (task, kind) in [(lost, FaultKind::ResetBefore), (arrived, FaultKind::ResetAfter)] {
+    let [lost, arrived] = &submits(&record)[..] else {
+        panic!()
+    };
+    for (task, kind) in [
+        (lost, FaultKind::ResetBefore),
+        (arrived, FaultKind::ResetAfter),
+    ] {
         rack.lab.inject(Fault::new("POST /v1/job", kind));
         assert!(rack.submit_once(&Letter::submit(task)).await.is_err());
-        let swept = Submit { swept: true, ..task.clone() };
+        let swept = Submit {
+            swept: true,
+            ..task.clone()
+        };
         rack.deliver_submit(&Letter::submit(&swept)).await.unwrap();
         rack.follow(task).await;
     }
     let record = rack.ended(record.cycle).await;
-    assert!(record.outcomes.values().all(|outcome| *outcome == Outcome::Passed));
+    assert!(
+        record
+            .outcomes
+            .values()
+            .all(|outcome| *outcome == Outcome::Passed)
+    );
     assert_eq!(posts(&rack), 3);
 }
 
@@ -314,11 +411,14 @@ async fn its_own_claim_is_left_alone_until_it_has_settled() {
     let record = rack.cycle().await;
     let task = &submits(&record)[0];
     let claim = own(task, ago(-3600));
-    rack.change(&task.machine, |record| record.claim = claim.clone()).await;
+    rack.change(&task.machine, |record| record.claim = claim.clone())
+        .await;
     let Err(TaskError::Retry { after, .. }) = rack.submit_once(&Letter::submit(task)).await else {
         panic!("it went on");
     };
-    assert!(after > Duration::from_secs(3590) && after <= Duration::from_secs(3601) + TIMING.margin);
+    assert!(
+        after > Duration::from_secs(3590) && after <= Duration::from_secs(3601) + TIMING.margin
+    );
     assert_eq!(rack.machine(&task.machine).await.claim, claim);
     assert_eq!((posts(&rack), rack.requests("GET /v1/job/{}")), (0, 0));
 }
@@ -357,8 +457,11 @@ async fn a_redelivery_finds_a_job_that_the_record_does_not_know() {
     let record = rack.cycle().await;
     let task = &submits(&record)[0];
     rack.run(task).await;
-    rack.change(&task.machine, |record| record.claim = Claim::Idle).await;
-    rack.deliver_submit(&Letter::submit(task).again()).await.unwrap();
+    rack.change(&task.machine, |record| record.claim = Claim::Idle)
+        .await;
+    rack.deliver_submit(&Letter::submit(task).again())
+        .await
+        .unwrap();
     rack.follow(task).await;
     let record = rack.ended(record.cycle).await;
     assert_eq!(record.outcomes[&task.machine], Outcome::Passed);
@@ -373,9 +476,16 @@ async fn a_job_that_testflinger_lost_is_not_posted_again() {
     let task = &submits(&record)[0];
     rack.run(task).await;
     rack.lab.forget_job(&task.job.to_string()).unwrap();
-    rack.deliver_submit(&Letter::submit(task).again()).await.unwrap();
+    rack.deliver_submit(&Letter::submit(task).again())
+        .await
+        .unwrap();
     rack.follow(task).await;
     let record = rack.ended(record.cycle).await;
-    assert_eq!(record.outcomes[&task.machine], Outcome::Lost { cause: LostCause::Gone });
+    assert_eq!(
+        record.outcomes[&task.machine],
+        Outcome::Lost {
+            cause: LostCause::Gone
+        }
+    );
     assert_eq!(posts(&rack), 1);
 }

@@ -15,7 +15,10 @@ use crate::world::{LateLine, Letter, Rack, TIMING, World, ago, submits};
 const POST: &str = "POST /v1/job";
 
 fn status(status: u16) -> Fault {
-    Fault { status: Some(status), ..Fault::new(POST, FaultKind::Status) }
+    Fault {
+        status: Some(status),
+        ..Fault::new(POST, FaultKind::Status)
+    }
 }
 
 /// Submits the one machine of a fresh rack under a fault, follows its job to the end, and checks that it passed.
@@ -44,7 +47,9 @@ async fn a_refusal_for_good_is_an_outcome() {
         // Delivered again, nothing is posted, although Testflinger would take it now.
         assert_eq!(rack.deliver_submit(&letter.again()).await, Ok(2));
         let record = rack.ended(record.cycle).await;
-        assert!(matches!(record.outcomes[&task.machine], Outcome::Rejected { status, .. } if status == code));
+        assert!(
+            matches!(record.outcomes[&task.machine], Outcome::Rejected { status, .. } if status == code)
+        );
         assert_eq!(rack.machine(&task.machine).await.claim, Claim::Idle);
         assert_eq!(rack.events(record.cycle, "job", "rejected").await.len(), 1);
         assert_eq!(rack.requests(POST), 1);
@@ -53,7 +58,10 @@ async fn a_refusal_for_good_is_an_outcome() {
 
 #[tokio::test]
 async fn any_other_answer_is_tried_again_and_comes_to_one_job() {
-    let html = |code| Fault { status: Some(code), ..Fault::new(POST, FaultKind::Html) };
+    let html = |code| Fault {
+        status: Some(code),
+        ..Fault::new(POST, FaultKind::Html)
+    };
     let slow = Fault {
         delay_ms: 2 * TIMING.post_limit.as_millis() as u64,
         ..Fault::new(POST, FaultKind::Latency)
@@ -75,7 +83,13 @@ async fn any_other_answer_is_tried_again_and_comes_to_one_job() {
     let kinds = kinds.map(|kind| Fault::new(POST, kind));
     let world = World::start().await;
     let mut cases = JoinSet::new();
-    for (n, fault) in codes.into_iter().chain(pages).chain(kinds).chain([slow]).enumerate() {
+    for (n, fault) in codes
+        .into_iter()
+        .chain(pages)
+        .chain(kinds)
+        .chain([slow])
+        .enumerate()
+    {
         let rack = world.rack(&format!("r{n}"), 1).await;
         cases.spawn(async move { passes_under(&rack, fault, |task| task).await });
     }
@@ -93,7 +107,12 @@ async fn a_post_that_never_arrived_is_posted_once_more() {
 #[tokio::test]
 async fn a_post_whose_answer_was_lost_is_not_posted_again() {
     let world = World::start().await;
-    for kind in [FaultKind::ResetAfter, FaultKind::HangAfter, FaultKind::Truncate, FaultKind::Malformed] {
+    for kind in [
+        FaultKind::ResetAfter,
+        FaultKind::HangAfter,
+        FaultKind::Truncate,
+        FaultKind::Malformed,
+    ] {
         let rack = world.rack(&format!("{kind:?}"), 1).await;
         passes_under(&rack, Fault::new(POST, kind), |task| task).await;
         assert_eq!(rack.requests(POST), 1, "{kind:?}");
@@ -126,12 +145,19 @@ async fn a_refusal_under_a_renewed_claim_settles_nothing() {
         rack.limit_testflinger(10 * TIMING.settle);
         let record = rack.cycle().await;
         let task = &submits(&record)[0];
-        rack.lab.inject(Fault { delay_ms: 1500, ..status(400) });
-        rack.lab.inject(Fault { delay_ms: second_post, ..Fault::new(POST, FaultKind::Latency) });
+        rack.lab.inject(Fault {
+            delay_ms: 1500,
+            ..status(400)
+        });
+        rack.lab.inject(Fault {
+            delay_ms: second_post,
+            ..Fault::new(POST, FaultKind::Latency)
+        });
         let letter = Letter::submit(task);
         let again = letter.clone().again();
         let (first, second) = join!(rack.deliver_submit(&letter), rack.deliver_submit(&again));
-        (first.unwrap(), second.unwrap());
+        first.unwrap();
+        second.unwrap();
         rack.follow(task).await;
         let record = rack.ended(record.cycle).await;
         assert_eq!(record.outcomes[&task.machine], Outcome::Passed, "{name}");
@@ -158,10 +184,19 @@ async fn every_other_call_of_a_submit_failed_once_is_made_again() {
     let bodies = [FaultKind::Truncate, FaultKind::Malformed].map(|kind| Fault::new(agent, kind));
     let world = World::start().await;
     let mut cases = JoinSet::new();
-    for (n, fault) in faults(agent).into_iter().chain(bodies).chain(faults("GET /v1/job/{}")).enumerate() {
+    for (n, fault) in faults(agent)
+        .into_iter()
+        .chain(bodies)
+        .chain(faults("GET /v1/job/{}"))
+        .enumerate()
+    {
         let rack = world.rack(&format!("r{n}"), 1).await;
         cases.spawn(async move {
-            passes_under(&rack, fault, |task| Submit { decided_at: ago(61), ..task }).await;
+            passes_under(&rack, fault, |task| Submit {
+                decided_at: ago(61),
+                ..task
+            })
+            .await;
             assert_eq!(rack.requests(POST), 1);
         });
     }
@@ -174,8 +209,15 @@ async fn retry_after_is_obeyed() {
     let world = World::start().await;
     let rack = world.rack("r1", 1).await;
     let record = rack.cycle().await;
-    rack.lab.inject(Fault { retry_after: Some(33), ..status(429) });
-    let result = rack.submit_once(&Letter::submit(&submits(&record)[0])).await;
-    let Err(bus::runtime::TaskError::Retry { after, .. }) = result else { panic!("{result:?}") };
+    rack.lab.inject(Fault {
+        retry_after: Some(33),
+        ..status(429)
+    });
+    let result = rack
+        .submit_once(&Letter::submit(&submits(&record)[0]))
+        .await;
+    let Err(bus::runtime::TaskError::Retry { after, .. }) = result else {
+        panic!("{result:?}")
+    };
     assert_eq!(after, Duration::from_secs(33));
 }

@@ -22,12 +22,19 @@ const HOUR: i64 = 3600;
 /// A rack that ticks every six hours on the hour.
 fn six_hourly() -> RackRecord {
     let every = Duration::from_secs(6 * 3600);
-    let schedule = Schedule::Every { every, splay: Some(Duration::ZERO) };
+    let schedule = Schedule::Every {
+        every,
+        splay: Some(Duration::ZERO),
+    };
     RackRecord::new(schedule, ago(7 * 24 * HOUR))
 }
 
 fn pause() -> Option<Pause> {
-    Some(Pause { by: "ada".into(), why: String::new(), at: Timestamp::now() })
+    Some(Pause {
+        by: "ada".into(),
+        why: String::new(),
+        at: Timestamp::now(),
+    })
 }
 
 /// The slot of that schedule before the next one.
@@ -38,23 +45,41 @@ fn last_slot() -> Timestamp {
 
 /// A tick that a slot brought.
 fn slot_tick(rack: &Rack, slot: Timestamp) -> Letter<Tick> {
-    let subject = Subject::Slot { rack: rack.name.clone(), slot };
+    let subject = Subject::Slot {
+        rack: rack.name.clone(),
+        slot,
+    };
     Letter::tick(&rack.name).scheduled_by(subject)
 }
 
 /// The submits that wait in the broker, and whether each is held back.
 async fn sent(rack: &Rack) -> Vec<Submit> {
     let mut tasks = Vec::new();
-    for (subject, count) in rack.bus.subjects(stream::TASK, filter::SUBMITS).await.unwrap() {
+    for (subject, count) in rack
+        .bus
+        .subjects(stream::TASK, filter::SUBMITS)
+        .await
+        .unwrap()
+    {
         assert!(count >= 1);
-        let stored = rack.bus.last_on(stream::TASK, &subject).await.unwrap().unwrap();
+        let stored = rack
+            .bus
+            .last_on(stream::TASK, &subject)
+            .await
+            .unwrap()
+            .unwrap();
         tasks.push(Submit::parse(&stored.body).unwrap());
     }
     tasks
 }
 
 async fn count_sent(rack: &Rack) -> u64 {
-    rack.bus.subjects(stream::TASK, filter::SUBMITS).await.unwrap().values().sum()
+    rack.bus
+        .subjects(stream::TASK, filter::SUBMITS)
+        .await
+        .unwrap()
+        .values()
+        .sum()
 }
 
 #[tokio::test]
@@ -74,7 +99,11 @@ async fn a_tick_becomes_one_cycle_with_a_submit_for_every_machine() {
     assert_eq!(rack.deliver_tick(&letter.again()).await, Ok(2));
     assert_eq!(rack.record(record.cycle).await.unwrap(), record);
     for what in ["started", "planned"] {
-        assert_eq!(rack.events(record.cycle, "cycle", what).await.len(), 1, "{what}");
+        assert_eq!(
+            rack.events(record.cycle, "cycle", what).await.len(),
+            1,
+            "{what}"
+        );
     }
     for task in submits(&record) {
         rack.deliver_submit(&Letter::submit(&task)).await.unwrap();
@@ -98,7 +127,10 @@ async fn copies_of_submits_after_the_window_submit_nothing_twice() {
     })
     .await;
     let record = rack.record(letter.cycle()).await.unwrap();
-    let copies: Vec<Submit> = submits(&record).into_iter().flat_map(|task| [task.clone(), task]).collect();
+    let copies: Vec<Submit> = submits(&record)
+        .into_iter()
+        .flat_map(|task| [task.clone(), task])
+        .collect();
     each(&rack, copies, async |rack, task| {
         rack.deliver_submit(&Letter::submit(&task)).await.unwrap();
     })
@@ -129,12 +161,25 @@ async fn submits_are_held_back_over_the_spread() {
     rack.settings.policy.spread = Duration::from_secs(3600);
     let record = rack.cycle().await;
     let decided = planned(&record);
-    assert_eq!(decided.deploy_by.duration_since(decided.at), SignedDuration::from_mins(90));
-    let waits: Vec<i64> = decided.deploy.values().map(|due| due.duration_since(decided.at).as_mins()).collect();
+    assert_eq!(
+        decided.deploy_by.duration_since(decided.at),
+        SignedDuration::from_mins(90)
+    );
+    let waits: Vec<i64> = decided
+        .deploy
+        .values()
+        .map(|due| due.duration_since(decided.at).as_mins())
+        .collect();
     assert_eq!(waits, [0, 15, 30, 45]);
-    let held = rack.bus.subjects(stream::TASK, filter::WAITING_SUBMITS).await.unwrap();
-    let expected: BTreeSet<String> =
-        submits(&record)[1..].iter().map(|task| Subject::WaitSubmit(task.job).to_string()).collect();
+    let held = rack
+        .bus
+        .subjects(stream::TASK, filter::WAITING_SUBMITS)
+        .await
+        .unwrap();
+    let expected: BTreeSet<String> = submits(&record)[1..]
+        .iter()
+        .map(|task| Subject::WaitSubmit(task.job).to_string())
+        .collect();
     assert_eq!(held.into_keys().collect::<BTreeSet<_>>(), expected);
     assert_eq!(sent(&rack).await, submits(&record)[..1]);
 
@@ -152,8 +197,16 @@ async fn a_slot_is_the_same_cycle_however_it_comes() {
     // The slot of this very minute, once a day.
     let slot = Timestamp::from_second(Timestamp::now().as_second() / 60 * 60).unwrap();
     let cron = slot.strftime("%M %H * * *").to_string();
-    let schedule = Schedule::Cron { cron, time_zone: "UTC".into(), splay: None };
-    rack.add(&RackRecord { schedule, ..six_hourly() }).await;
+    let schedule = Schedule::Cron {
+        cron,
+        time_zone: "UTC".into(),
+        splay: None,
+    };
+    rack.add(&RackRecord {
+        schedule,
+        ..six_hourly()
+    })
+    .await;
     let letter = slot_tick(&rack, slot);
     assert_eq!(letter.cycle(), CycleId::of_slot(&rack.name, slot));
     rack.deliver_tick(&letter).await.unwrap();
@@ -168,12 +221,25 @@ async fn a_slot_is_the_same_cycle_however_it_comes() {
 
 #[tokio::test]
 async fn a_slot_that_may_not_run_is_a_missed_one() {
-    let paused = RackRecord { paused: pause(), ..six_hourly() };
+    let paused = RackRecord {
+        paused: pause(),
+        ..six_hourly()
+    };
     let cases = [
         ("removed", None, last_slot(), MissedCause::Removed),
         ("paused", Some(paused), last_slot(), MissedCause::Paused),
-        ("rescheduled", Some(six_hourly()), last_slot() - SignedDuration::from_mins(7), MissedCause::Rescheduled),
-        ("late", Some(six_hourly()), last_slot() - SignedDuration::from_hours(12), MissedCause::Late),
+        (
+            "rescheduled",
+            Some(six_hourly()),
+            last_slot() - SignedDuration::from_mins(7),
+            MissedCause::Rescheduled,
+        ),
+        (
+            "late",
+            Some(six_hourly()),
+            last_slot() - SignedDuration::from_hours(12),
+            MissedCause::Late,
+        ),
     ];
     let world = World::start().await;
     for (name, record, slot, cause) in cases {
@@ -187,8 +253,14 @@ async fn a_slot_that_may_not_run_is_a_missed_one() {
         assert_eq!(rack.deliver_tick(&letter.clone().again()).await, Ok(2));
         let record = rack.ended(letter.cycle()).await;
         assert_eq!(record.fate, Fate::Missed { cause });
-        let told: Vec<Fact> = rack.told(record.cycle).await.into_iter().map(|told| told.event.fact).collect();
-        let missed = |fact: &Fact| matches!(fact, Fact::TickMissed { cause: told, .. } if *told == cause);
+        let told: Vec<Fact> = rack
+            .told(record.cycle)
+            .await
+            .into_iter()
+            .map(|told| told.event.fact)
+            .collect();
+        let missed =
+            |fact: &Fact| matches!(fact, Fact::TickMissed { cause: told, .. } if *told == cause);
         assert!(told.iter().all(missed), "{told:?}");
         assert_eq!(rack.lab.stats().requests.len(), 0, "nothing was asked");
     }
@@ -214,7 +286,9 @@ async fn a_slot_that_is_too_old_by_now_goes_on_from_its_record() {
     rack.deliver_tick(&letter.again()).await.unwrap();
     assert_eq!(sent(&rack).await, submits(&stored));
     for task in submits(&stored) {
-        rack.deliver_submit(&Letter::submit(&task).again()).await.unwrap();
+        rack.deliver_submit(&Letter::submit(&task).again())
+            .await
+            .unwrap();
         rack.follow(&task).await;
     }
     rack.ended(stored.cycle).await;
@@ -238,21 +312,34 @@ async fn a_tick_delivered_again_after_the_end_changes_nothing() {
     let told = rack.told(record.cycle).await.len();
     rack.deliver_tick(&letter.again()).await.unwrap();
     assert_eq!(rack.ended(record.cycle).await, ended);
-    assert_eq!((count_sent(&rack).await, rack.told(record.cycle).await.len()), (0, told));
+    assert_eq!(
+        (count_sent(&rack).await, rack.told(record.cycle).await.len()),
+        (0, told)
+    );
 }
 
 #[tokio::test]
 async fn a_manual_tick_of_a_paused_rack_skips_every_machine_and_ends_at_once() {
     let world = World::start().await;
     let rack = world.rack("r1", 3).await;
-    rack.add(&RackRecord { paused: pause(), ..six_hourly() }).await;
+    rack.add(&RackRecord {
+        paused: pause(),
+        ..six_hourly()
+    })
+    .await;
     let record = rack.cycle().await;
     let record = rack.ended(record.cycle).await;
-    let skips: Vec<SkipReason> = planned(&record).skip.values().map(|skip| skip.reason).collect();
+    let skips: Vec<SkipReason> = planned(&record)
+        .skip
+        .values()
+        .map(|skip| skip.reason)
+        .collect();
     assert_eq!(skips, [SkipReason::RackPaused; 3]);
     assert_eq!(count_sent(&rack).await, 0);
     let finished = rack.events(record.cycle, "cycle", "finished").await;
-    let Fact::CycleFinished { counts, .. } = &finished[0].fact else { panic!() };
+    let Fact::CycleFinished { counts, .. } = &finished[0].fact else {
+        panic!()
+    };
     assert_eq!(counts.reasons[&SkipReason::RackPaused], 3);
 }
 
@@ -261,11 +348,16 @@ async fn a_machine_with_a_job_is_in_flight() {
     let world = World::start().await;
     let rack = world.rack("r1", 2).await;
     let first = rack.cycle().await;
-    let [task, other] = &submits(&first)[..] else { panic!() };
+    let [task, other] = &submits(&first)[..] else {
+        panic!()
+    };
     rack.run(task).await;
     let second = rack.cycle().await;
     let skip = &planned(&second).skip[&task.machine];
-    assert_eq!((skip.reason, skip.detail.as_deref()), (SkipReason::InFlight, Some(&*task.job.to_string())));
+    assert_eq!(
+        (skip.reason, skip.detail.as_deref()),
+        (SkipReason::InFlight, Some(&*task.job.to_string()))
+    );
     assert!(planned(&second).deploy.contains_key(&other.machine));
 }
 
@@ -276,7 +368,12 @@ async fn a_tick_that_came_long_ago_is_not_run() {
     let mut letter = Letter::tick(&rack.name);
     letter.delivery.stored_at = ago(2 * HOUR);
     rack.deliver_tick(&letter).await.unwrap();
-    assert_eq!(rack.ended(letter.cycle()).await.fate, Fate::Missed { cause: MissedCause::Late });
+    assert_eq!(
+        rack.ended(letter.cycle()).await.fate,
+        Fate::Missed {
+            cause: MissedCause::Late
+        }
+    );
 
     // So old that the record which would show that it ran may be gone.
     letter.delivery.stored_at = ago(31 * 24 * HOUR);
@@ -289,11 +386,17 @@ async fn a_tick_that_came_long_ago_is_not_run() {
 async fn a_tick_from_another_racks_slot_is_rejected() {
     let world = World::start().await;
     let rack = world.rack("r1", 1).await;
-    let subject = Subject::Slot { rack: RackName::new("r2").unwrap(), slot: last_slot() };
+    let subject = Subject::Slot {
+        rack: RackName::new("r2").unwrap(),
+        slot: last_slot(),
+    };
     for scheduler in [subject, Subject::Tick] {
         let letter = Letter::tick(&rack.name).scheduled_by(scheduler.clone());
         let why = rack.deliver_tick(&letter).await.unwrap_err();
-        assert!(why.contains(&format!("{scheduler} does not schedule ticks of rack r1")), "{why}");
+        assert!(
+            why.contains(&format!("{scheduler} does not schedule ticks of rack r1")),
+            "{why}"
+        );
     }
     assert_eq!(rack.lab.stats().requests.len(), 0);
 }
@@ -305,25 +408,44 @@ async fn a_rack_that_was_never_added_is_run_only_where_that_is_allowed() {
     rack.settings.adhoc_racks = false;
     let letter = Letter::tick(&rack.name);
     let why = rack.deliver_tick(&letter).await.unwrap_err();
-    assert!(why.contains("r1 was never added") && why.contains("racktick rack add r1"), "{why}");
+    assert!(
+        why.contains("r1 was never added") && why.contains("racktick rack add r1"),
+        "{why}"
+    );
     assert!(rack.record(letter.cycle()).await.is_none());
     rack.add(&six_hourly()).await;
     rack.deliver_tick(&letter).await.unwrap();
-    assert_eq!(planned(&rack.record(letter.cycle()).await.unwrap()).deploy.len(), 1);
+    assert_eq!(
+        planned(&rack.record(letter.cycle()).await.unwrap())
+            .deploy
+            .len(),
+        1
+    );
 }
 
 /// A rack whose machines all have their oddness: skips in the record, in the events, and in the counts.
 #[tokio::test]
 async fn every_skip_is_told_before_the_cycle_ends() {
     let world = World::start().await;
-    let rack = world.rack_as("r1", 0, |lab| (lab.racks, lab.machines, lab.odd) = (1, 10, 10)).await;
+    let rack = world
+        .rack_as("r1", 0, |lab| {
+            (lab.racks, lab.machines, lab.odd) = (1, 10, 10)
+        })
+        .await;
     let rack = Arc::new(rack);
     let record = rack.cycle().await;
     let record = rack.ended(record.cycle).await;
-    let reasons: BTreeSet<SkipReason> = planned(&record).skip.values().map(|skip| skip.reason).collect();
+    let reasons: BTreeSet<SkipReason> = planned(&record)
+        .skip
+        .values()
+        .map(|skip| skip.reason)
+        .collect();
     assert!(reasons.len() >= 8, "{reasons:?}");
     let told = rack.events(record.cycle, "machine", "skipped").await;
-    let told: BTreeSet<_> = told.iter().filter_map(|event| event.fact.machine()).collect();
+    let told: BTreeSet<_> = told
+        .iter()
+        .filter_map(|event| event.fact.machine())
+        .collect();
     assert_eq!(told, planned(&record).skip.keys().collect());
     let counts = record.counts();
     assert_eq!(counts.outcomes.get(Outcome::Passed.word()), None);

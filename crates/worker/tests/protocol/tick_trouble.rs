@@ -22,7 +22,10 @@ const WHOAMI: &str = "GET /MAAS/api/2.0/users/?op=whoami";
 const AGENTS: &str = "GET /v1/agents/data";
 
 fn status(target: &str, status: u16) -> Fault {
-    Fault { status: Some(status), ..Fault::new(target, FaultKind::Status) }
+    Fault {
+        status: Some(status),
+        ..Fault::new(target, FaultKind::Status)
+    }
 }
 
 fn for_ever(fault: Fault) -> Fault {
@@ -36,15 +39,28 @@ fn six_hourly() -> RackRecord {
 
 /// A rack that had so many machines and agents when it ticked last.
 fn grown(count: usize) -> RackRecord {
-    let good_sizes = Some(Sizes { machines: count, agents: count });
-    RackRecord { good_sizes, ..six_hourly() }
+    let good_sizes = Some(Sizes {
+        machines: count,
+        agents: count,
+    });
+    RackRecord {
+        good_sizes,
+        ..six_hourly()
+    }
 }
 
 impl Rack {
     /// The attempt of a tick that waits for its time.
     async fn waiting_retry(&self, cycle: CycleId) -> Option<Letter<Tick>> {
-        let subject = Subject::Retry { rack: self.name.clone(), cycle };
-        let stored = self.bus.last_on(stream::RACK, &subject.to_string()).await.unwrap()?;
+        let subject = Subject::Retry {
+            rack: self.name.clone(),
+            cycle,
+        };
+        let stored = self
+            .bus
+            .last_on(stream::RACK, &subject.to_string())
+            .await
+            .unwrap()?;
         let task = Tick::parse(&stored.body).unwrap();
         Some(Letter::new(task, &Subject::Tick).scheduled_by(subject))
     }
@@ -52,21 +68,32 @@ impl Rack {
     /// Delivers a tick whose attempt has to fail, and returns what was told of it and the attempt that waits.
     async fn put_off(&self, letter: &Letter<Tick>) -> (Event, Letter<Tick>) {
         assert_eq!(self.deliver_tick(letter).await, Ok(1));
-        assert_eq!(self.record(letter.cycle()).await, None, "something was decided");
+        assert_eq!(
+            self.record(letter.cycle()).await,
+            None,
+            "something was decided"
+        );
         let told = self.events(letter.cycle(), "cycle", "retrying").await;
-        let retry = self.waiting_retry(letter.cycle()).await.expect("an attempt waits");
+        let retry = self
+            .waiting_retry(letter.cycle())
+            .await
+            .expect("an attempt waits");
         (told.last().expect("it was told").clone(), retry)
     }
 
     async fn submits_sent(&self) -> usize {
         let sent = self.bus.subjects(stream::TASK, "task.>").await.unwrap();
-        sent.keys().filter(|subject| subject.contains(&format!(".{}.", self.name))).count()
+        sent.keys()
+            .filter(|subject| subject.contains(&format!(".{}.", self.name)))
+            .count()
     }
 
     /// Delivers a tick and returns its cycle's record.
     async fn decided(&self, letter: &Letter<Tick>) -> CycleRecord {
         self.deliver_tick(letter).await.unwrap();
-        self.record(letter.cycle()).await.expect("something was decided")
+        self.record(letter.cycle())
+            .await
+            .expect("something was decided")
     }
 }
 
@@ -90,7 +117,13 @@ async fn whatever_cannot_be_read_is_read_again_later_by_the_same_cycle() {
         (FaultKind::Html, "html"),
         (FaultKind::Endless, "too_large"),
     ];
-    let codes = [(401, "auth"), (403, "forbidden"), (429, "throttled"), (500, "status"), (503, "status")];
+    let codes = [
+        (401, "auth"),
+        (403, "forbidden"),
+        (429, "throttled"),
+        (500, "status"),
+        (503, "status"),
+    ];
     let world = World::start().await;
     let mut cases = JoinSet::new();
     for (t, target) in [MACHINES, WHOAMI, AGENTS].into_iter().enumerate() {
@@ -128,16 +161,23 @@ async fn a_retry_comes_later_each_time_and_as_late_as_the_server_asks() {
     for _ in 0..3 {
         let before = Timestamp::now();
         let (told, retry) = rack.put_off(&letter).await;
-        let Fact::CycleRetrying { next_at, .. } = told.fact else { panic!() };
+        let Fact::CycleRetrying { next_at, .. } = told.fact else {
+            panic!()
+        };
         waits.push(next_at.duration_since(before).as_secs());
         letter = retry;
     }
     assert_eq!(waits, [30, 60, 120]);
     rack.lab.clear_faults();
-    rack.lab.inject(Fault { retry_after: Some(400), ..status(MACHINES, 503) });
+    rack.lab.inject(Fault {
+        retry_after: Some(400),
+        ..status(MACHINES, 503)
+    });
     let before = Timestamp::now();
     let (told, _) = rack.put_off(&letter).await;
-    let Fact::CycleRetrying { next_at, .. } = told.fact else { panic!() };
+    let Fact::CycleRetrying { next_at, .. } = told.fact else {
+        panic!()
+    };
     assert_eq!(next_at.duration_since(before).as_secs(), 400);
 }
 
@@ -150,16 +190,24 @@ async fn a_tick_that_fails_twice_over_waits_once() {
     let letter = Letter::tick(&rack.name);
     rack.put_off(&letter).await;
     rack.deliver_tick(&letter.clone().again()).await.unwrap();
-    let waiting = rack.bus.subjects(stream::RACK, &filter::retries_of(&rack.name)).await.unwrap();
+    let waiting = rack
+        .bus
+        .subjects(stream::RACK, &filter::retries_of(&rack.name))
+        .await
+        .unwrap();
     assert_eq!(waiting.values().sum::<u64>(), 1);
-    assert_eq!(rack.events(letter.cycle(), "cycle", "retrying").await.len(), 1);
+    assert_eq!(
+        rack.events(letter.cycle(), "cycle", "retrying").await.len(),
+        1
+    );
 }
 
 #[tokio::test]
 async fn a_cycle_fails_once_when_its_time_to_retry_is_over() {
     let world = World::start().await;
     let rack = world.rack("r1", 1).await;
-    rack.lab.inject(for_ever(Fault::new(MACHINES, FaultKind::Html)));
+    rack.lab
+        .inject(for_ever(Fault::new(MACHINES, FaultKind::Html)));
     let (_, mut retry) = rack.put_off(&Letter::tick(&rack.name)).await;
     // A manual tick is tried for an hour.
     let resume = retry.task.resume.as_mut().unwrap();
@@ -168,7 +216,12 @@ async fn a_cycle_fails_once_when_its_time_to_retry_is_over() {
     rack.lab.clear_faults();
     assert_eq!(rack.deliver_tick(&retry.clone().again()).await, Ok(2));
     let record = rack.ended(retry.cycle()).await;
-    let Fate::Failed { cause, attempts, .. } = &record.fate else { panic!("{:?}", record.fate) };
+    let Fate::Failed {
+        cause, attempts, ..
+    } = &record.fate
+    else {
+        panic!("{:?}", record.fate)
+    };
     assert_eq!((cause.as_str(), *attempts), ("html", 2));
     let failed = rack.events(record.cycle, "cycle", "failed").await;
     assert!(matches!(&failed[0].fact, Fact::CycleFailed { cause, .. } if cause == "html"));
@@ -181,7 +234,10 @@ async fn an_attempt_of_a_slot_is_not_late() {
     let world = World::start().await;
     let rack = world.rack("r1", 1).await;
     rack.add(&RackRecord {
-        schedule: Schedule::Every { every: Duration::from_secs(6 * 3600), splay: Some(Duration::ZERO) },
+        schedule: Schedule::Every {
+            every: Duration::from_secs(6 * 3600),
+            splay: Some(Duration::ZERO),
+        },
         ..six_hourly()
     })
     .await;
@@ -229,13 +285,25 @@ async fn a_shrink_is_believed_by_another_cycle_or_when_somebody_accepts_it() {
         letter.delivery.sequence = 2;
         if accepted {
             // At once, on a rack that nobody has doubted.
-            rack.ledger().change_rack(&rack.name, |record| record.doubted = None).await.unwrap();
+            rack.ledger()
+                .change_rack(&rack.name, |record| record.doubted = None)
+                .await
+                .unwrap();
             letter.task.accept_shrink = true;
         }
         let record = rack.decided(&letter).await;
         assert_eq!(planned(&record).deploy.len(), 3);
         let known = rack.ledger().rack(&rack.name).await.unwrap().unwrap();
-        assert_eq!((known.good_sizes, known.doubted), (Some(Sizes { machines: 3, agents: 3 }), None));
+        assert_eq!(
+            (known.good_sizes, known.doubted),
+            (
+                Some(Sizes {
+                    machines: 3,
+                    agents: 3
+                }),
+                None
+            )
+        );
     }
 }
 
@@ -265,7 +333,15 @@ async fn a_tag_that_maas_does_not_know_fails_at_once_unless_somebody_added_the_r
         }
         rack.deliver_tick(&letter).await.unwrap();
         let record = rack.ended(letter.cycle()).await;
-        let Fate::Failed { cause, message, attempts, .. } = &record.fate else { panic!() };
+        let Fate::Failed {
+            cause,
+            message,
+            attempts,
+            ..
+        } = &record.fate
+        else {
+            panic!()
+        };
         assert_eq!((cause.as_str(), *attempts), ("unknown_tag", 1));
         assert!(message.contains("typo"), "{message}");
         assert!(rack.waiting_retry(record.cycle).await.is_none());

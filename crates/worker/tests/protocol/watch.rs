@@ -62,10 +62,15 @@ async fn a_look_after_the_end_arms_nothing() {
     rack.run(task).await;
     rack.follow(task).await;
     let requests = rack.requests(RESULT);
-    rack.deliver_watch(&Letter::watch(&task.first_look())).await.unwrap();
+    rack.deliver_watch(&Letter::watch(&task.first_look()))
+        .await
+        .unwrap();
     // Also when nobody remembers the job.
-    rack.change(&task.machine, |record| record.forget(|_, _| true)).await;
-    rack.deliver_watch(&Letter::watch(&task.first_look())).await.unwrap();
+    rack.change(&task.machine, |record| record.forget(|_, _| true))
+        .await;
+    rack.deliver_watch(&Letter::watch(&task.first_look()))
+        .await
+        .unwrap();
     assert_eq!(rack.waiting_look(task).await, None);
     assert_eq!(rack.requests(RESULT), requests);
     rack.ended(record.cycle).await;
@@ -88,11 +93,19 @@ async fn a_look_of_another_job_leaves_the_claim_alone() {
 async fn progress_is_told_when_the_state_changes() {
     let world = World::start().await;
     let (rack, task) = running(&world, "r1").await;
-    for state in ["waiting", "setup", "setup", "provision", "provision", "brand new state"] {
+    for state in [
+        "waiting",
+        "setup",
+        "setup",
+        "provision",
+        "provision",
+        "brand new state",
+    ] {
         rack.report(&task, state, phases([])).await;
         look(&rack, &task).await;
     }
-    rack.report(&task, "complete", phases([("provision", 0)])).await;
+    rack.report(&task, "complete", phases([("provision", 0)]))
+        .await;
     look(&rack, &task).await;
     rack.ended(task.cycle).await;
     let told = rack.told(task.cycle).await;
@@ -103,7 +116,16 @@ async fn progress_is_told_when_the_state_changes() {
             _ => None,
         })
         .collect();
-    assert_eq!(states, ["waiting", "setup", "provision", "brand new state", "complete"]);
+    assert_eq!(
+        states,
+        [
+            "waiting",
+            "setup",
+            "provision",
+            "brand new state",
+            "complete"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -134,7 +156,11 @@ async fn every_outside_call_failed_once_arms_the_next_look_and_keeps_the_claim()
                 look(&rack, &task).await;
                 assert!(is_claimed(&rack, &task).await, "{target} {kind:?}");
                 let next = rack.waiting_look(&task).await.expect("a look waits");
-                assert_eq!(next.failed, u32::from(target != ACTION), "{target} {kind:?}");
+                assert_eq!(
+                    next.failed,
+                    u32::from(target != ACTION),
+                    "{target} {kind:?}"
+                );
                 rack.works_on(&task.machine, "").await;
                 rack.follow(&task).await;
                 let record = rack.ended(task.cycle).await;
@@ -151,13 +177,20 @@ async fn every_outside_call_failed_once_arms_the_next_look_and_keeps_the_claim()
 async fn a_result_that_is_missing_once_is_a_failed_look() {
     let world = World::start().await;
     let (rack, task) = running(&world, "r1").await;
-    rack.lab.inject(Fault { status: Some(204), ..Fault::new(RESULT, FaultKind::Status) });
+    rack.lab.inject(Fault {
+        status: Some(204),
+        ..Fault::new(RESULT, FaultKind::Status)
+    });
     look(&rack, &task).await;
     let next = rack.waiting_look(&task).await.unwrap();
     assert_eq!((next.failed, next.absent), (1, 0));
-    rack.report(&task, "complete", phases([("provision", 0)])).await;
+    rack.report(&task, "complete", phases([("provision", 0)]))
+        .await;
     rack.follow(&task).await;
-    assert_eq!(rack.ended(task.cycle).await.outcomes[&task.machine], Outcome::Passed);
+    assert_eq!(
+        rack.ended(task.cycle).await.outcomes[&task.machine],
+        Outcome::Passed
+    );
 }
 
 #[tokio::test]
@@ -165,7 +198,10 @@ async fn a_job_that_is_absent_once_is_not_lost() {
     let world = World::start().await;
     let (rack, task) = running(&world, "r1").await;
     for target in [RESULT, JOB] {
-        rack.lab.inject(Fault { status: Some(204), ..Fault::new(target, FaultKind::Status) });
+        rack.lab.inject(Fault {
+            status: Some(204),
+            ..Fault::new(target, FaultKind::Status)
+        });
     }
     look(&rack, &task).await;
     assert_eq!(rack.waiting_look(&task).await.unwrap().absent, 1);
@@ -173,13 +209,20 @@ async fn a_job_that_is_absent_once_is_not_lost() {
     look(&rack, &task).await;
     assert_eq!(rack.waiting_look(&task).await.unwrap().absent, 0);
     for target in [RESULT, JOB] {
-        rack.lab.inject(Fault { status: Some(204), ..Fault::new(target, FaultKind::Status) });
+        rack.lab.inject(Fault {
+            status: Some(204),
+            ..Fault::new(target, FaultKind::Status)
+        });
     }
     look(&rack, &task).await;
     assert!(is_claimed(&rack, &task).await);
-    rack.report(&task, "complete", phases([("provision", 0)])).await;
+    rack.report(&task, "complete", phases([("provision", 0)]))
+        .await;
     rack.follow(&task).await;
-    assert_eq!(rack.ended(task.cycle).await.outcomes[&task.machine], Outcome::Passed);
+    assert_eq!(
+        rack.ended(task.cycle).await.outcomes[&task.machine],
+        Outcome::Passed
+    );
 }
 
 #[tokio::test]
@@ -195,7 +238,12 @@ async fn a_job_that_is_absent_twice_is_gone() {
     assert!(is_claimed(&rack, &task).await);
     look(&rack, &task).await;
     let record = rack.ended(task.cycle).await;
-    assert_eq!(record.outcomes[&task.machine], Outcome::Lost { cause: LostCause::Gone });
+    assert_eq!(
+        record.outcomes[&task.machine],
+        Outcome::Lost {
+            cause: LostCause::Gone
+        }
+    );
 }
 
 /// The POST may still be on its way.
@@ -215,15 +263,26 @@ async fn a_job_that_is_absent_before_its_claim_says_running_is_waited_for() {
         deploy_by: task.deploy_by,
         cancel: None,
     };
-    rack.change(&task.machine, |record| record.claim = Claim::Submitting(claim.clone())).await;
-    rack.deliver_watch(&Letter::watch(&task.first_look())).await.unwrap();
+    rack.change(&task.machine, |record| {
+        record.claim = Claim::Submitting(claim.clone())
+    })
+    .await;
+    rack.deliver_watch(&Letter::watch(&task.first_look()))
+        .await
+        .unwrap();
     look(&rack, task).await;
     look(&rack, task).await;
     assert!(is_claimed(&rack, task).await);
-    rack.deliver_submit(&Letter::submit(task).again()).await.unwrap();
-    rack.report(task, "complete", phases([("provision", 0)])).await;
+    rack.deliver_submit(&Letter::submit(task).again())
+        .await
+        .unwrap();
+    rack.report(task, "complete", phases([("provision", 0)]))
+        .await;
     rack.follow(task).await;
-    assert_eq!(rack.ended(record.cycle).await.outcomes[&task.machine], Outcome::Passed);
+    assert_eq!(
+        rack.ended(record.cycle).await.outcomes[&task.machine],
+        Outcome::Passed
+    );
 }
 
 #[tokio::test]
@@ -232,14 +291,23 @@ async fn a_job_that_ended_before_its_claim_said_running_has_its_verdict() {
     let rack = world.rack_by_hand("r1", 1).await;
     let record = rack.cycle().await;
     let task = &submits(&record)[0];
-    rack.lab.inject(Fault::new("POST /v1/job", FaultKind::ResetAfter));
+    rack.lab
+        .inject(Fault::new("POST /v1/job", FaultKind::ResetAfter));
     rack.submit_once(&Letter::submit(task)).await.unwrap_err();
-    rack.report(task, "complete", phases([("provision", 1)])).await;
-    rack.deliver_watch(&Letter::watch(&task.first_look())).await.unwrap();
+    rack.report(task, "complete", phases([("provision", 1)]))
+        .await;
+    rack.deliver_watch(&Letter::watch(&task.first_look()))
+        .await
+        .unwrap();
     assert_eq!(rack.machine(&task.machine).await.claim, Claim::Idle);
-    rack.deliver_submit(&Letter::submit(task).again()).await.unwrap();
+    rack.deliver_submit(&Letter::submit(task).again())
+        .await
+        .unwrap();
     let record = rack.ended(record.cycle).await;
-    assert!(matches!(record.outcomes[&task.machine], Outcome::Failed { .. }));
+    assert!(matches!(
+        record.outcomes[&task.machine],
+        Outcome::Failed { .. }
+    ));
 }
 
 #[tokio::test]
@@ -260,13 +328,21 @@ async fn past_its_deadline_a_job_is_cancelled_and_keeps_the_machine_until_it_is_
         assert_eq!(claim.cancel().unwrap().cause, CancelCause::Deadline);
     }
     let told = rack.told(record.cycle).await;
-    let overdue = told.iter().filter(|told| told.words() == ("job", "overdue"));
+    let overdue = told
+        .iter()
+        .filter(|told| told.words() == ("job", "overdue"));
     assert_eq!(overdue.count(), 1);
     // It even passes in the end, which nobody waited for.
-    rack.report(task, "complete", phases([("provision", 0)])).await;
+    rack.report(task, "complete", phases([("provision", 0)]))
+        .await;
     rack.follow(task).await;
     let record = rack.ended(record.cycle).await;
-    assert_eq!(record.outcomes[&task.machine], Outcome::Lost { cause: LostCause::Deadline });
+    assert_eq!(
+        record.outcomes[&task.machine],
+        Outcome::Lost {
+            cause: LostCause::Deadline
+        }
+    );
 }
 
 /// Testflinger was down when the deadline came; the job had passed.
@@ -278,8 +354,12 @@ async fn a_deadline_that_nobody_could_look_at_changes_no_verdict() {
     let record = rack.cycle().await;
     let task = &submits(&record)[0];
     rack.run(task).await;
-    rack.report(task, "complete", phases([("provision", 0)])).await;
-    rack.lab.inject(Fault { count: 2, ..Fault::new(RESULT, FaultKind::Status) });
+    rack.report(task, "complete", phases([("provision", 0)]))
+        .await;
+    rack.lab.inject(Fault {
+        count: 2,
+        ..Fault::new(RESULT, FaultKind::Status)
+    });
     look(&rack, task).await;
     look(&rack, task).await;
     assert!(is_claimed(&rack, task).await);

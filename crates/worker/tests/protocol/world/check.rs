@@ -14,9 +14,17 @@ use model::subject::{filter, stream};
 use super::{Rack, submits};
 
 /// The events that end a machine's part in a cycle.
-const FINAL: [(&str, &str); 3] = [("machine", "skipped"), ("job", "rejected"), ("job", "finished")];
+const FINAL: [(&str, &str); 3] = [
+    ("machine", "skipped"),
+    ("job", "rejected"),
+    ("job", "finished"),
+];
 /// The events that end a cycle.
-const ENDS: [(&str, &str); 3] = [("cycle", "finished"), ("cycle", "failed"), ("tick", "missed")];
+const ENDS: [(&str, &str); 3] = [
+    ("cycle", "finished"),
+    ("cycle", "failed"),
+    ("tick", "missed"),
+];
 
 /// An event as a reader sees it.
 #[derive(Debug, Clone)]
@@ -41,13 +49,21 @@ impl Rack {
     /// All events of a cycle, repeats too, in order.
     pub(crate) async fn told(&self, cycle: CycleId) -> Vec<Told> {
         let filter = filter::events_of(&self.name);
-        let reader = self.bus.read(stream::EVENTS, &filter, Start::All).await.unwrap();
+        let reader = self
+            .bus
+            .read(stream::EVENTS, &filter, Start::All)
+            .await
+            .unwrap();
         let told = reader.to_end().await.unwrap().into_iter().map(|stored| {
             let event = Event::from_json(&stored.body).unwrap();
             assert_eq!(event.subject().to_string(), stored.subject);
             let id = stored.header("Nats-Msg-Id").unwrap().to_owned();
             assert_eq!(id, event.id());
-            Told { id, event, body: stored.body }
+            Told {
+                id,
+                event,
+                body: stored.body,
+            }
         });
         told.filter(|told| told.event.cycle == cycle).collect()
     }
@@ -56,8 +72,13 @@ impl Rack {
     pub(crate) async fn events(&self, cycle: CycleId, about: &str, what: &str) -> Vec<Event> {
         let mut known = BTreeSet::new();
         let told = self.told(cycle).await;
-        let matching = told.into_iter().filter(|told| told.words() == (about, what));
-        matching.filter(|told| known.insert(told.id.clone())).map(|told| told.event).collect()
+        let matching = told
+            .into_iter()
+            .filter(|told| told.words() == (about, what));
+        matching
+            .filter(|told| known.insert(told.id.clone()))
+            .map(|told| told.event)
+            .collect()
     }
 
     /// Checks that a cycle is over as every cycle must be, and returns its record.
@@ -78,26 +99,53 @@ impl Rack {
 
     async fn jobs_ended(&self, record: &CycleRecord, told: &[Told]) {
         let stats = self.lab.stats();
-        assert_eq!((stats.jobs_with_same_id, stats.machines_with_two_jobs_in_one_cycle), (0, 0));
+        assert_eq!(
+            (
+                stats.jobs_with_same_id,
+                stats.machines_with_two_jobs_in_one_cycle
+            ),
+            (0, 0)
+        );
         let nothing = BTreeMap::new();
-        let jobs = stats.jobs_by_cycle.get(&record.cycle.to_string()).unwrap_or(&nothing);
-        let end = told.iter().position(|told| ENDS.contains(&told.words())).unwrap();
+        let jobs = stats
+            .jobs_by_cycle
+            .get(&record.cycle.to_string())
+            .unwrap_or(&nothing);
+        let end = told
+            .iter()
+            .position(|told| ENDS.contains(&told.words()))
+            .unwrap();
         for task in submits(record) {
             let (machine, outcome) = (&task.machine, &record.outcomes[&task.machine]);
             let submitted = jobs.get(machine.as_str()).copied().unwrap_or(0);
-            assert_eq!(submitted, u64::from(outcome.is_verdict()), "jobs of {machine}: {outcome:?}");
+            assert_eq!(
+                submitted,
+                u64::from(outcome.is_verdict()),
+                "jobs of {machine}: {outcome:?}"
+            );
             let about = |told: &&Told| told.event.fact.machine() == Some(machine);
             let told: Vec<&Told> = told[..].iter().filter(about).collect();
-            let ends: BTreeSet<&str> = told.iter().filter(|told| FINAL.contains(&told.words())).map(|told| told.id.as_str()).collect();
+            let ends: BTreeSet<&str> = told
+                .iter()
+                .filter(|told| FINAL.contains(&told.words()))
+                .map(|told| told.id.as_str())
+                .collect();
             assert_eq!(ends.len(), 1, "{machine} was told to end as {ends:?}");
             self.settled_as(machine, task.job, outcome).await;
             assert_eq!(self.waiting_look(&task).await, None, "a look is left over");
         }
-        let first_parts = told.iter().enumerate().filter(|(_, told)| FINAL.contains(&told.words()));
+        let first_parts = told
+            .iter()
+            .enumerate()
+            .filter(|(_, told)| FINAL.contains(&told.words()));
         let mut seen = BTreeSet::new();
         for (position, part) in first_parts {
             if seen.insert(part.id.clone()) {
-                assert!(position < end, "{} was told after the end of its cycle", part.id);
+                assert!(
+                    position < end,
+                    "{} was told after the end of its cycle",
+                    part.id
+                );
             }
         }
     }
@@ -113,7 +161,10 @@ impl Rack {
 }
 
 fn distinct(told: &[Told], matching: impl Fn(&Told) -> bool) -> BTreeSet<&str> {
-    told.iter().filter(|told| matching(told)).map(|told| told.id.as_str()).collect()
+    told.iter()
+        .filter(|told| matching(told))
+        .map(|told| told.id.as_str())
+        .collect()
 }
 
 /// Whoever reads an event a second time reads the same bytes.

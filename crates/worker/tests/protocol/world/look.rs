@@ -37,7 +37,11 @@ impl Rack {
         for subject in [Subject::WaitWatch(task.job), due] {
             let found = self.bus.last_on(stream::TASK, &subject.to_string()).await;
             if let Some(stored) = found.unwrap()
-                && self.bus.delete(stream::TASK, stored.sequence).await.unwrap()
+                && self
+                    .bus
+                    .delete(stream::TASK, stored.sequence)
+                    .await
+                    .unwrap()
             {
                 return Some(Letter::watch(&Watch::parse(&stored.body).unwrap()));
             }
@@ -106,5 +110,9 @@ impl Rack {
 
 /// Statuses of phases, for [`Rack::report`].
 pub(crate) fn phases<const N: usize>(statuses: [(&str, i64); N]) -> Value {
-    statuses.into_iter().map(|(phase, status)| (phase.to_owned(), json!(status))).collect::<serde_json::Map<_, _>>().into()
+    statuses
+        .into_iter()
+        .map(|(phase, status)| (phase.to_owned(), json!(status)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
