@@ -1,6 +1,7 @@
 //! What every command gets: the configuration, where data goes, and the way to the broker.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bus::Bus;
@@ -32,6 +33,17 @@ impl App {
             tracing::warn!("{difference}");
         }
         Ok(bus)
+    }
+}
+
+/// Does some work unless the program is asked to end meanwhile.
+pub(crate) async fn unless<T>(
+    end: Pin<&mut (impl Future<Output = ()> + Send)>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        () = end => None,
+        done = work => Some(done),
     }
 }
 

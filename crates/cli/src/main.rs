@@ -71,20 +71,19 @@ fn runtime(threads: usize) -> std::io::Result<Runtime> {
 }
 
 async fn dispatch(cli: &Cli, app: &App) -> anyhow::Result<Exit> {
-    use commands as of;
     match &cli.command {
-        Command::Tick(arguments) => return of::tick::run(arguments, app).await,
-        Command::Dlq(command) => return of::dlq::run(command, app).await,
-        Command::Doctor(arguments) => return of::doctor::run(arguments, app).await,
-        Command::Scheduler => of::scheduler::run(app).await?,
-        Command::Worker(_) => of::worker::run(app).await?,
-        Command::Lab(arguments) => of::lab::run(arguments).await?,
-        Command::Setup => of::setup::run(app).await?,
-        Command::Rack(command) => of::rack::run(command, app).await?,
-        Command::Cancel(arguments) => of::cancel::run(arguments, app).await?,
-        Command::Plan(arguments) => of::plan::run(arguments, app).await?,
-        Command::Status => of::status::run(app).await?,
-        Command::Events(arguments) => of::events::run(arguments, app).await?,
+        Command::Tick(arguments) => return commands::tick::run(arguments, app).await,
+        Command::Dlq(command) => return commands::dlq::run(command, app).await,
+        Command::Doctor(arguments) => return commands::doctor::run(arguments, app).await,
+        Command::Scheduler => commands::scheduler::run(app).await?,
+        Command::Worker(_) => commands::worker::run(app).await?,
+        Command::Lab(arguments) => commands::lab::run(arguments).await?,
+        Command::Setup => commands::setup::run(app).await?,
+        Command::Rack(command) => commands::rack::run(command, app).await?,
+        Command::Cancel(arguments) => commands::cancel::run(arguments, app).await?,
+        Command::Plan(arguments) => commands::plan::run(arguments, app).await?,
+        Command::Status => commands::status::run(app).await?,
+        Command::Events(arguments) => commands::events::run(arguments, app).await?,
         // These need no configuration or no runtime, and were done before.
         Command::Config(_) | Command::Completions(_) | Command::Demo(_) => {}
     }

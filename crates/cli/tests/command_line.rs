@@ -6,6 +6,10 @@ mod program;
 use std::net::TcpListener;
 
 use program::Place;
+use testkit::until;
+
+/// Less than a role waits for its broker.
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// A broker's address at which nobody listens.
 fn nowhere() -> String {
@@ -160,6 +164,25 @@ fn a_role_without_what_it_needs_says_in_one_line_which_variable_is_missing_and_e
         "{ended:?}"
     );
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_role_that_waits_for_its_broker_still_ends_on_a_signal() {
+    let place = Place::new()
+        .env("NATS_URL", nowhere())
+        .env("MAAS_URL", "http://h/MAAS")
+        .env("MAAS_API_KEY", "a:b:c");
+    for role in ["scheduler", "worker"] {
+        for (signal, number) in [("TERM", 15), ("INT", 2)] {
+            let mut running = place.start(&[role]);
+            until(SOON, "it listens to the signal", async || {
+                running.catches(number)
+            })
+            .await;
+            running.signal(signal);
+            until(SOON, "it ends", async || running.code() == Some(0)).await;
+        }
+    }
 }
 
 #[test]

@@ -1,19 +1,23 @@
 //! `racktick scheduler`: arms slots, sweeps.
 
+use std::pin::pin;
+
 use anyhow::Context;
 
-use crate::app::{App, shutdown};
+use crate::app::{App, shutdown, unless};
 
 pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
-    let shutdown = shutdown()?;
-    let bus = app.role_bus("scheduler").await?;
+    let mut shutdown = pin!(shutdown()?);
+    let Some(bus) = unless(shutdown.as_mut(), app.role_bus("scheduler")).await else {
+        return Ok(());
+    };
     let settings = scheduler::Settings {
         policy: app.config.policy.clone(),
         speed: app.config.speed,
         settle: app.config.timing().settle,
     };
     tracing::info!("the scheduler is at work");
-    scheduler::run(settings, bus, shutdown)
+    scheduler::run(settings, bus?, shutdown)
         .await
         .context("the scheduler ended")
 }

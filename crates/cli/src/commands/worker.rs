@@ -1,8 +1,10 @@
 //! `racktick worker`: takes ticks, submits and looks.
 
+use std::pin::pin;
+
 use clap::Args;
 
-use crate::app::{App, shutdown};
+use crate::app::{App, shutdown, unless};
 use crate::config::Key;
 use crate::person;
 
@@ -38,12 +40,14 @@ impl Arguments {
 }
 
 pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
-    let shutdown = shutdown()?;
+    let mut shutdown = pin!(shutdown()?);
     let config = &app.config;
     // Before the broker is asked: what is missing is said at once.
     let (maas, testflinger) = (config.maas()?, config.testflinger()?);
     let name = config.worker.name.clone().unwrap_or_else(own_name);
-    let bus = app.role_bus(&name).await?;
+    let Some(bus) = unless(shutdown.as_mut(), app.role_bus(&name)).await else {
+        return Ok(());
+    };
     let settings = worker::Settings {
         name: name.clone(),
         policy: config.policy.clone(),
@@ -55,7 +59,7 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
         grace: config.worker.grace,
     };
     tracing::info!(name, "the worker is at work");
-    let drained = worker::run(settings, bus, maas, testflinger, shutdown).await;
+    let drained = worker::run(settings, bus?, maas, testflinger, shutdown).await;
     tracing::info!(?drained, "the worker has ended");
     Ok(())
 }

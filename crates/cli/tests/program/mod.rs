@@ -114,6 +114,15 @@ impl Running {
         assert!(told.unwrap().success());
     }
 
+    /// Whether it handles a signal itself.
+    pub(crate) fn catches(&self, signal: u32) -> bool {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+    }
+
     /// The exit code, once it has ended.
     pub(crate) fn code(&mut self) -> Option<i32> {
         self.0

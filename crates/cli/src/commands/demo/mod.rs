@@ -83,9 +83,12 @@ async fn play(arguments: &Arguments) -> anyhow::Result<Exit> {
         stage.describe()
     ));
     output::say(format!("logs        {}", folder.path().display()));
-    output::say(format!("look in     racktick --nats-url {url} status"));
+    let program = std::env::args().next().unwrap_or_else(|| "racktick".into());
+    output::say(format!("look in     {program} --nats-url {url} status"));
     output::say(format!("            nats --server {url} sub 'event.>'"));
-    output::say(format!("tick        racktick --nats-url {url} tick r1"));
+    output::say(format!(
+        "tick        {program} --nats-url {url} tick r1 --yes"
+    ));
     output::say("");
     stage.add_racks(&ledger).await?;
 
