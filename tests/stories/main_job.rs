@@ -94,22 +94,24 @@ async fn a_rack_is_added_ticked_and_observed() {
 async fn a_slot_ticks_by_itself_while_no_scheduler_runs() {
     let system = System::start(&["--racks", "1", "--machines", "2", "--speed", "300"]).await;
     let mut scheduler = system.scheduler();
-    // A splay that puts the daily slot of this rack a few seconds ahead.
+    // A schedule that puts the next slot of this rack a few seconds ahead, and the one after that hours away.
     let rack = RackName::new("r1").unwrap();
-    let every = Duration::from_secs(24 * 3600);
-    let near = |splay: &u64| {
+    let near = |(hours, splay): &(u64, u64)| {
         let schedule = Schedule::Every {
-            every,
+            every: Duration::from_secs(hours * 3600),
             splay: Some(Duration::from_secs(*splay)),
         };
         let now = Timestamp::now();
         let slot = Slots::new(&schedule, &rack).unwrap().after(now).unwrap();
         (6..10).contains(&slot.duration_since(now).as_secs())
     };
-    let splay = (1..=every.as_secs()).find(near).unwrap();
-    let splay = format!("{splay}s");
+    let (hours, splay) = (13..200)
+        .flat_map(|hours| (1..hours * 3600).map(move |splay| (hours, splay)))
+        .find(near)
+        .unwrap();
+    let (every, splay) = (format!("{hours}h"), format!("{splay}s"));
     let add = [
-        "rack", "add", "r1", "--every", "24h", "--splay", &splay, "--first", "slot",
+        "rack", "add", "r1", "--every", &every, "--splay", &splay, "--first", "slot",
     ];
     let policy = ["--policy", "spread=0s", "--policy", "submit_window=20h"];
     system.run(&[&add[..], &policy].concat()).await;
