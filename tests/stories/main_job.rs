@@ -11,6 +11,7 @@ use model::name::RackName;
 use model::schedule::Schedule;
 use plan::slots::Slots;
 use testkit::until;
+use tests::nats::Subscription;
 use tests::{SOON, System, machines};
 
 /// What happened in a cycle, in order, each fact by its subject's last two words; machines left out.
@@ -36,6 +37,7 @@ async fn a_rack_is_added_ticked_and_observed() {
     let scheduler = system.scheduler();
     let _workers = [system.worker("w1"), system.worker("w2")];
 
+    let observer = Subscription::to(&system.broker.url(), "event.>").await;
     // Without any further word: spread, windows and looks are the defaults, compressed.
     system
         .run(&["rack", "add", "r1", "--every", "6h", "--yes"])
@@ -81,6 +83,18 @@ async fn a_rack_is_added_ticked_and_observed() {
             assert_eq!(counts.get(what), Some(&count), "{what}: {counts:?}");
         }
     }
+    // Whoever only listens sees the same.
+    let mut stored: Vec<String> = events
+        .iter()
+        .map(|event| event.subject().to_string())
+        .collect();
+    stored.sort();
+    until(SOON, "the observer has seen every event", async || {
+        let mut seen = observer.subjects();
+        seen.sort();
+        seen == stored
+    })
+    .await;
     assert_eq!(system.dead_letters().await, []);
     system.until_quiet().await;
     let log = scheduler.log();
