@@ -134,8 +134,10 @@ impl Handler {
                 self.leave_out(task, entry, skip).await.map_err(&broker)
             }
             Branch::Free => {
+                // An agent that is busy with this very job is no objection: the record was rolled back.
                 if self.is_doubtful(task, delivery, now)
                     && let Some(skip) = self.objection(task, delivery).await?
+                    && !self.is_there(task, delivery).await?
                 {
                     return self.leave_out(task, entry, skip).await.map_err(&broker);
                 }

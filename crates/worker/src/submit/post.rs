@@ -161,6 +161,18 @@ impl Handler {
         ))
     }
 
+    /// Whether Testflinger has the job.
+    pub(super) async fn is_there(
+        &self,
+        task: &Submit,
+        delivery: &Delivery,
+    ) -> Result<bool, TaskError> {
+        let presence = self.testflinger.job(&task.job.to_string()).await;
+        presence
+            .map(|presence| presence == Presence::There)
+            .map_err(|error| again(delivery.attempt, &Trouble::from(error)))
+    }
+
     /// The attempt is left to settle: nothing it sent can arrive after that.
     fn after_settling(&self, delivery: &Delivery, trouble: &Trouble) -> TaskError {
         let after = plan::retry::after_attempt(delivery.attempt, trouble.retry_after);

@@ -14,7 +14,7 @@ use model::schedule::Schedule;
 use model::task::Submit;
 use uuid::Uuid;
 
-use crate::world::{Letter, Rack, TIMING, World, ago, submits};
+use crate::world::{Letter, Rack, TIMING, World, ago, phases, submits};
 
 fn skipped(outcome: &Outcome) -> &Skip {
     match outcome {
@@ -449,23 +449,38 @@ async fn it_does_not_post_when_little_of_the_settle_time_is_left() {
     assert_eq!(posts(&rack), 1);
 }
 
-/// A claim whose bucket was rolled back: the job is in Testflinger, and the machine's record knows nothing of it.
+/// The bucket was rolled back: the job is in Testflinger, its agent works on it, and the record knows nothing of it.
 #[tokio::test]
 async fn a_redelivery_finds_a_job_that_the_record_does_not_know() {
     let world = World::start().await;
-    let rack = world.rack("r1", 1).await;
+    let rack = world.rack_by_hand("r1", 2).await;
     let record = rack.cycle().await;
-    let task = &submits(&record)[0];
-    rack.run(task).await;
-    rack.change(&task.machine, |record| record.claim = Claim::Idle)
-        .await;
-    rack.deliver_submit(&Letter::submit(task).again())
-        .await
-        .unwrap();
-    rack.follow(task).await;
+    for (task, state) in submits(&record).iter().zip(["waiting", "provision"]) {
+        rack.run(task).await;
+        let change = AgentChange {
+            state: Some(Some(state.into())),
+            ..AgentChange::default()
+        };
+        rack.lab
+            .change_agent(task.machine.as_str(), change)
+            .unwrap();
+        rack.change(&task.machine, |record| record.claim = Claim::Idle)
+            .await;
+        rack.deliver_submit(&Letter::submit(task).again())
+            .await
+            .unwrap();
+        rack.report(task, "complete", phases([("provision", 0)]))
+            .await;
+        rack.follow(task).await;
+    }
     let record = rack.ended(record.cycle).await;
-    assert_eq!(record.outcomes[&task.machine], Outcome::Passed);
-    assert_eq!(posts(&rack), 1);
+    assert!(
+        record
+            .outcomes
+            .values()
+            .all(|outcome| *outcome == Outcome::Passed)
+    );
+    assert_eq!(posts(&rack), 2);
 }
 
 #[tokio::test]
