@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, TableStyle};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::Format;
@@ -33,7 +34,10 @@ impl Output {
             Format::Json => serde_json::to_string_pretty(data)?,
             Format::Table => table(data),
         };
-        line(&text)
+        match text.is_empty() {
+            true => Ok(()),
+            false => line(&text),
+        }
     }
 
     /// Prints data that a person was told already: only programs get it.
@@ -54,12 +58,16 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// A table with a head.
+/// A table with a head; nothing at all without rows.
 pub(crate) fn table<R, C>(head: &[&str], rows: R) -> String
 where
     R: IntoIterator<Item = Vec<C>>,
     C: ToString,
 {
+    let mut rows = rows.into_iter().peekable();
+    if rows.peek().is_none() {
+        return String::new();
+    }
     let mut table = Table::new();
     table.set_header(head.iter().map(|word| word.to_uppercase()));
     filled(table, rows)
@@ -96,6 +104,12 @@ where
         .map(|line| line.trim_end().to_owned())
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// A time to the second, as people compare times.
+pub(crate) fn time(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second())
+        .map_or_else(|_| time.to_string(), |time| time.to_string())
 }
 
 /// Talk to the person: stderr, one line.

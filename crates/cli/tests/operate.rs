@@ -253,8 +253,8 @@ async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
         "it is `lab`'s",
         "MAAS clock",
         "Testflinger clock",
-        "of MAAS user `ann`",
-        "maas_owners=",
+        "because of MAAS user `ann`: 1 machine",
+        "maas_owners=[\"lab\",\"ann\"]",
         "without an agent of their name: r1-m01",
     ] {
         let wanted = wanted.replace("r1-m01", "r1-m0");

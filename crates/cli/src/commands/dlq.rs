@@ -71,7 +71,7 @@ async fn list(app: &App, bus: &Bus) -> anyhow::Result<()> {
              }| {
                 vec![
                     sequence.to_string(),
-                    letter.at.to_string(),
+                    output::time(letter.at),
                     letter.subject.clone(),
                     letter.attempts.to_string(),
                     letter.reason.clone(),

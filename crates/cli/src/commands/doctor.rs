@@ -79,7 +79,13 @@ impl Findings {
         let Some(offset) = offset else {
             return self.look(what, "it does not say what time it is");
         };
-        let says = format!("{offset:#} ahead of ours");
+        // Servers say the time to the second.
+        let offset = SignedDuration::from_secs(offset.as_secs());
+        let says = match offset.as_secs() {
+            0 => "agrees with ours".to_owned(),
+            1.. => format!("{:#} ahead of ours", offset),
+            _ => format!("{:#} behind ours", offset.abs()),
+        };
         match offset.abs() {
             off if off >= WRONG => self.wrong(what, format!("{says}: set the clocks by NTP")),
             off if off >= LOOK => self.look(what, format!("{says}: set the clocks by NTP")),

@@ -124,11 +124,11 @@ fn text(status: &Status) -> String {
                 .unwrap_or_else(|| "never added".into()),
             match (rack.paused, rack.next_slot) {
                 (true, _) => "paused".into(),
-                (false, Some(slot)) => slot.to_string(),
+                (false, Some(slot)) => output::time(slot),
                 (false, None) => "-".into(),
             },
             rack.last.as_ref().map_or("-".into(), |last| {
-                format!("{} {}", last.ticked_at, last.result)
+                format!("{} {}", output::time(last.ticked_at), last.result)
             }),
         ]
     });
@@ -138,7 +138,7 @@ fn text(status: &Status) -> String {
             vec![
                 cycle.rack.to_string(),
                 cycle.cycle.to_string(),
-                cycle.ticked_at.to_string(),
+                output::time(cycle.ticked_at),
                 cycle.open.to_string(),
                 outcomes(&cycle.counts),
             ]

@@ -230,7 +230,10 @@ fn is_settling(stored: &Stored, cycle: CycleId) -> bool {
         Fact::CycleRetrying {
             message, next_at, ..
         } => {
-            output::say(format!("{message}; next attempt at {next_at}"));
+            output::say(format!(
+                "{message}; next attempt at {}",
+                output::time(next_at)
+            ));
             false
         }
         _ => true,

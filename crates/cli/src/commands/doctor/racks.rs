@@ -88,25 +88,38 @@ async fn one(
         (true, false) => findings.look(&what, sentence),
         (false, false) => findings.ok(&what, sentence),
     }
-    let mut owners: BTreeMap<&str, usize> = BTreeMap::new();
-    for skip in foresight.decisions.skip.values() {
-        if skip.reason == SkipReason::MaasOwner {
-            *owners
-                .entry(skip.detail.as_deref().unwrap_or("nobody"))
-                .or_default() += 1;
-        }
-    }
-    for (owner, count) in owners {
+    for (owner, count) in owners_in_the_way(&foresight) {
+        let policy = &foresight.inputs.policy.maas_owners;
+        let mut owners = match policy.is_empty() {
+            true => vec![foresight.inputs.whoami.as_str()],
+            false => policy.iter().map(String::as_str).collect(),
+        };
+        owners.push(owner);
         findings.look(
             &what,
             format!(
-                "{} of MAAS user `{owner}` are left alone; if they may be wiped: \
-                 `racktick rack set {rack} --policy 'maas_owners=[\"{}\", \"{owner}\"]'`",
+                "left alone because of MAAS user `{owner}`: {}; to let racktick wipe what is `{owner}`'s: \
+                 `racktick rack set {rack} --policy 'maas_owners={}'`",
                 machines(count),
-                foresight.inputs.whoami
+                serde_json::json!(owners)
             ),
         );
     }
+}
+
+/// MAAS users whose machines are left alone for that, and how many.
+fn owners_in_the_way(foresight: &Foresight) -> BTreeMap<&str, usize> {
+    let mut owners = BTreeMap::new();
+    for machine in &foresight.inputs.machines {
+        let skip = foresight.decisions.skip.get(&machine.hostname);
+        let owner = machine.owner.as_deref().filter(|owner| !owner.is_empty());
+        if let (Some(skip), Some(owner)) = (skip, owner)
+            && skip.reason == SkipReason::MaasOwner
+        {
+            *owners.entry(owner).or_default() += 1;
+        }
+    }
+    owners
 }
 
 /// Names that match on neither side: machines without an agent, agents that look like a rack's and are in no rack.

@@ -87,7 +87,7 @@ async fn tell(arguments: &Arguments, app: &App, ledger: &Ledger, record: &RackRe
         .ok()
         .and_then(|slots| slots.after(Timestamp::now()));
     if let Some(next) = next {
-        output::say(format!("first slot: {next}"));
+        output::say(format!("first slot: {}", output::time(next)));
     }
     let when = match arguments.first {
         First::Now => "a first cycle begins at once",

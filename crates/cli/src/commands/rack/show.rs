@@ -61,7 +61,7 @@ pub(super) async fn list(app: &App, ledger: &Ledger) -> anyhow::Result<()> {
             vec![
                 line.rack.to_string(),
                 schedule_text(&line.schedule),
-                line.next_slot.map_or("-".into(), |slot| slot.to_string()),
+                line.next_slot.map_or("-".into(), output::time),
                 line.paused.as_ref().map_or("no".into(), pause_text),
             ]
         });
@@ -80,9 +80,10 @@ pub(crate) fn next_slot(rack: &RackName, record: &RackRecord) -> Option<Timestam
 }
 
 pub(crate) fn pause_text(pause: &Pause) -> String {
+    let at = output::time(pause.at);
     match pause.why.as_str() {
-        "" => format!("by {} at {}", pause.by, pause.at),
-        why => format!("by {} at {}: {why}", pause.by, pause.at),
+        "" => format!("by {} at {at}", pause.by),
+        why => format!("by {} at {at}: {why}", pause.by),
     }
 }
 
@@ -144,7 +145,7 @@ fn text(whole: &Whole) -> String {
     let mut rows = vec![
         vec!["rack".to_owned(), whole.rack.to_string()],
         vec!["schedule".into(), schedule_text(&record.schedule)],
-        vec!["added".into(), record.added_at.to_string()],
+        vec!["added".into(), output::time(record.added_at)],
         vec![
             "paused".into(),
             record.paused.as_ref().map_or("no".into(), pause_text),
@@ -161,12 +162,12 @@ fn text(whole: &Whole) -> String {
     let armed = whole
         .armed
         .iter()
-        .map(ToString::to_string)
+        .map(|slot| output::time(*slot))
         .collect::<Vec<_>>();
     rows.push(vec![
         "armed slots".into(),
         if armed.is_empty() {
-            "none".into()
+            "none (a scheduler arms them)".into()
         } else {
             armed.join("\n")
         },
@@ -177,7 +178,10 @@ fn text(whole: &Whole) -> String {
     let cycles: Vec<String> = whole
         .cycles
         .iter()
-        .map(|cycle| format!("{} {} {}", cycle.ticked_at, cycle.cycle, cycle_words(cycle)))
+        .map(|cycle| {
+            let at = output::time(cycle.ticked_at);
+            format!("{at} {} {}", cycle.cycle, cycle_words(cycle))
+        })
         .collect();
     rows.push(vec![
         "last cycles".into(),
