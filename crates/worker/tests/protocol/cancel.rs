@@ -40,7 +40,7 @@ async fn before_the_claim_the_job_is_dropped() {
     let record = rack.ended(record.cycle).await;
     let dropped = Outcome::Skipped(Skip::of(SkipReason::Cancelled, "ada"));
     assert_eq!(record.outcomes[&task.machine], dropped);
-    assert_eq!(rack.requests("POST /v1/job"), 0);
+    assert_eq!(rack.posts(), 0);
 }
 
 /// The other job keeps its claim.

@@ -4,7 +4,7 @@
 //!
 //! | at | driven by |
 //! | --- | --- |
-//! | T3 create | `a_tick_killed_at_any_await_is_one_cycle`, `tick::a_slot_that_is_too_old_by_now_goes_on_from_its_record` |
+//! | T3 create | `a_tick_killed_at_any_await_is_one_cycle`, `tick_slots::a_slot_that_is_too_old_by_now_goes_on_from_its_record` |
 //! | T5 batch | `a_tick_killed_at_any_await_is_one_cycle`, `tick::copies_of_submits_after_the_window_submit_nothing_twice`, `tick::inside_the_window_a_repeated_batch_is_no_failure` |
 //! | T6 finish | `a_tick_with_nothing_to_deploy_killed_at_any_await_ends_its_cycle` |
 //! | S2 claim | `a_submit_killed_at_any_await_is_one_job` |
@@ -22,7 +22,7 @@
 //! | wait fires twice; wait left over after the end | `watch::a_look_after_the_end_arms_nothing` |
 //! | cancel before S2, between S2 and S4, S4 and S5, running, over | `cancel` |
 //! | J' meets submitting{J}, J's worker dead | `submit::a_claim_of_another_job_is_never_taken_over` |
-//! | dead letter of submit with claim held | `submit::a_submit_that_the_sweep_brings_back_goes_on` |
+//! | dead letter of submit with claim held | `submit_doubt::a_submit_that_the_sweep_brings_back_goes_on` |
 
 use model::outcome::{Outcome, SkipReason};
 use model::subject::{filter, stream};

@@ -52,7 +52,7 @@ async fn a_refusal_for_good_is_an_outcome() {
         );
         assert_eq!(rack.machine(&task.machine).await.claim, Claim::Idle);
         assert_eq!(rack.events(record.cycle, "job", "rejected").await.len(), 1);
-        assert_eq!(rack.requests(POST), 1);
+        assert_eq!(rack.posts(), 1);
     }
 }
 
@@ -101,7 +101,7 @@ async fn a_post_that_never_arrived_is_posted_once_more() {
     let world = World::start().await;
     let rack = world.rack("r1", 1).await;
     passes_under(&rack, Fault::new(POST, FaultKind::ResetBefore), |task| task).await;
-    assert_eq!(rack.requests(POST), 2);
+    assert_eq!(rack.posts(), 2);
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_post_whose_answer_was_lost_is_not_posted_again() {
     ] {
         let rack = world.rack(&format!("{kind:?}"), 1).await;
         passes_under(&rack, Fault::new(POST, kind), |task| task).await;
-        assert_eq!(rack.requests(POST), 1, "{kind:?}");
+        assert_eq!(rack.posts(), 1, "{kind:?}");
     }
 }
 
@@ -133,7 +133,7 @@ async fn a_post_that_arrives_late_is_not_posted_again() {
     rack.follow(task).await;
     let record = rack.ended(record.cycle).await;
     assert_eq!(record.outcomes[&task.machine], Outcome::Passed);
-    assert_eq!(rack.requests(POST), 1);
+    assert_eq!(rack.posts(), 1);
 }
 
 /// The first attempt hangs longer than its claim lasts, is refused in the end, and must not speak for the second.
@@ -161,7 +161,7 @@ async fn a_refusal_under_a_renewed_claim_settles_nothing() {
         rack.follow(task).await;
         let record = rack.ended(record.cycle).await;
         assert_eq!(record.outcomes[&task.machine], Outcome::Passed, "{name}");
-        assert_eq!(rack.requests(POST), 2, "{name}");
+        assert_eq!(rack.posts(), 2, "{name}");
     }
 }
 
@@ -197,7 +197,7 @@ async fn every_other_call_of_a_submit_failed_once_is_made_again() {
                 ..task
             })
             .await;
-            assert_eq!(rack.requests(POST), 1);
+            assert_eq!(rack.posts(), 1);
         });
     }
     cases.join_all().await;

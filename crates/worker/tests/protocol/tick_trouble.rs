@@ -2,7 +2,6 @@
 //! name.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use lab::{Fault, FaultKind};
@@ -10,12 +9,11 @@ use model::cycle::{CycleRecord, Fate};
 use model::event::{Event, Fact};
 use model::id::CycleId;
 use model::rack::{RackRecord, Sizes};
-use model::schedule::Schedule;
 use model::subject::{Subject, filter, stream};
 use model::task::{Task, Tick};
 use tokio::task::JoinSet;
 
-use crate::world::{Letter, Rack, World, ago, planned};
+use crate::world::{Letter, Rack, World, ago, last_slot, planned, six_hourly};
 
 const MACHINES: &str = "GET /MAAS/api/2.0/machines/";
 const WHOAMI: &str = "GET /MAAS/api/2.0/users/?op=whoami";
@@ -30,11 +28,6 @@ fn status(target: &str, status: u16) -> Fault {
 
 fn for_ever(fault: Fault) -> Fault {
     Fault { count: 0, ..fault }
-}
-
-fn six_hourly() -> RackRecord {
-    let every = Duration::from_secs(6 * 3600);
-    RackRecord::new(Schedule::Every { every, splay: None }, ago(7 * 24 * 3600))
 }
 
 /// A rack that had so many machines and agents when it ticked last.
@@ -233,16 +226,8 @@ async fn a_cycle_fails_once_when_its_time_to_retry_is_over() {
 async fn an_attempt_of_a_slot_is_not_late() {
     let world = World::start().await;
     let rack = world.rack("r1", 1).await;
-    rack.add(&RackRecord {
-        schedule: Schedule::Every {
-            every: Duration::from_secs(6 * 3600),
-            splay: Some(Duration::ZERO),
-        },
-        ..six_hourly()
-    })
-    .await;
-    let now = Timestamp::now().as_second();
-    let slot = Timestamp::from_second(now - now % (6 * 3600)).unwrap();
+    rack.add(&six_hourly()).await;
+    let slot = last_slot();
     let mut letter = Letter::tick(&rack.name);
     letter.task.resume = Some(model::task::Resume {
         cycle: CycleId::of_slot(&rack.name, slot),

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use lab::{Fault, FaultKind};
 use model::event::Fact;
-use model::machine::{CancelCause, Claim, Submitting};
+use model::machine::{CancelCause, Claim};
 use model::outcome::{LostCause, Outcome};
 use model::task::Submit;
 use tokio::task::JoinSet;
-use uuid::Uuid;
 
-use crate::world::{Letter, Rack, World, ago, phases, submits};
+use crate::world::{Letter, Rack, World, ago, claim_of, phases, submits};
 
 const RESULT: &str = "GET /v1/result/{}";
 const JOB: &str = "GET /v1/job/{}";
@@ -253,16 +252,7 @@ async fn a_job_that_is_absent_before_its_claim_says_running_is_waited_for() {
     let rack = world.rack_by_hand("r1", 1).await;
     let record = rack.cycle().await;
     let task = &submits(&record)[0];
-    let claim = Submitting {
-        job: task.job,
-        cycle: task.cycle,
-        rack: task.rack.clone(),
-        by: "w2".into(),
-        attempt: Uuid::from_u128(7),
-        until: ago(-1),
-        deploy_by: task.deploy_by,
-        cancel: None,
-    };
+    let claim = claim_of(task, ago(-1));
     rack.change(&task.machine, |record| {
         record.claim = Claim::Submitting(claim.clone())
     })

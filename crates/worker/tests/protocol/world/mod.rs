@@ -5,6 +5,7 @@ mod check;
 mod deliver;
 mod late;
 mod look;
+mod slots;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +18,10 @@ use lab::{AgentChange, Lab, LabConfig};
 use ledger::{Ledger, submit_task};
 use maas::{ApiKey, Maas, MaasUrl};
 use model::cycle::{CycleRecord, Fate, Planned};
+use model::id::CycleId;
+use model::machine::{MachineRecord, Submitting};
 use model::name::{MachineName, RackName};
+use model::outcome::{Outcome, Skip};
 use model::policy::Policy;
 use model::rack::RackRecord;
 use model::speed::Speed;
@@ -25,12 +29,14 @@ use model::subject::key;
 use model::task::{Submit, TaskKind};
 use testflinger::{Limits, Root, Testflinger};
 use testkit::Broker;
+use uuid::Uuid;
 use worker::inputs::Sources;
 use worker::{Settings, Timing};
 
 pub(crate) use deliver::{Delivered, Letter, each, killed_at};
 pub(crate) use late::LateLine;
 pub(crate) use look::phases;
+pub(crate) use slots::{last_slot, paused, six_hourly};
 
 /// Long enough for an answer on a busy machine, short enough to be waited for.
 const POST_LIMIT: Duration = Duration::from_millis(300);
@@ -225,7 +231,7 @@ impl Rack {
     }
 
     /// The cycle's record as it is now.
-    pub(crate) async fn record(&self, cycle: model::id::CycleId) -> Option<CycleRecord> {
+    pub(crate) async fn record(&self, cycle: CycleId) -> Option<CycleRecord> {
         self.ledger().cycle(&self.name, cycle).await.unwrap()
     }
 
@@ -236,19 +242,15 @@ impl Rack {
     }
 
     /// A machine's record as it is now.
-    pub(crate) async fn machine(&self, machine: &MachineName) -> model::machine::MachineRecord {
+    pub(crate) async fn machine(&self, machine: &MachineName) -> MachineRecord {
         self.ledger().machine(machine).await.unwrap().record
     }
 
     /// Changes a machine's record by force.
-    pub(crate) async fn change(
-        &self,
-        machine: &MachineName,
-        change: impl Fn(&mut model::machine::MachineRecord),
-    ) {
+    pub(crate) async fn change(&self, machine: &MachineName, change: impl Fn(&mut MachineRecord)) {
         let ledger = self.ledger();
         let entry = ledger.machine(machine).await.unwrap();
-        let transition = |record: &mut model::machine::MachineRecord| {
+        let transition = |record: &mut MachineRecord| {
             change(record);
             Ok(())
         };
@@ -257,6 +259,11 @@ impl Rack {
             .await
             .unwrap()
             .unwrap();
+    }
+
+    /// How often a job was posted.
+    pub(crate) fn posts(&self) -> u64 {
+        self.requests("POST /v1/job")
     }
 
     /// How many requests of this kind the lab got.
@@ -282,6 +289,28 @@ pub(crate) fn submits(record: &CycleRecord) -> Vec<Submit> {
         .keys()
         .map(|machine| submit_task(record, planned, machine))
         .collect()
+}
+
+/// The claim that an attempt of the task's own leaves behind.
+pub(crate) fn claim_of(task: &Submit, until: Timestamp) -> Submitting {
+    Submitting {
+        job: task.job,
+        cycle: task.cycle,
+        rack: task.rack.clone(),
+        by: "w2".into(),
+        attempt: Uuid::from_u128(7),
+        until,
+        deploy_by: task.deploy_by,
+        cancel: None,
+    }
+}
+
+/// Why a machine was left alone.
+pub(crate) fn skipped(outcome: &Outcome) -> &Skip {
+    match outcome {
+        Outcome::Skipped(skip) => skip,
+        other => panic!("not skipped: {other:?}"),
+    }
 }
 
 /// So long ago.
