@@ -248,6 +248,31 @@ fn the_labs_variables_are_printed_for_a_shell_without_opening_a_port() {
 }
 
 #[test]
+fn the_labs_variables_make_a_env_file() {
+    let printed = Place::new()
+        .run(&["lab", "--print-env", "--speed", "60"])
+        .with_code(0)
+        .stdout;
+    let rows = Place::new()
+        .file(".env", &printed)
+        .json(&["config", "show"]);
+    let shown = |name: &str| {
+        let row = rows
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|row| row["name"] == name)
+            .unwrap();
+        (row["value"].clone(), row["source"].clone())
+    };
+    assert_eq!(
+        shown("maas.url"),
+        ("http://127.0.0.1:5240/MAAS/".into(), ".env MAAS_URL".into())
+    );
+    assert_eq!(shown("speed"), ("60".into(), ".env RACKTICK_SPEED".into()));
+}
+
+#[test]
 fn completions_are_made_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = Place::new()

@@ -91,6 +91,12 @@ async fn a_cancel_drops_what_waits_and_cancels_what_runs() {
     })
     .await;
     assert_eq!(place.json(&["status"])["running"][0]["open"], 3);
+    let job = world.lab.jobs()[0].job_id.to_uppercase();
+    let report = place.json(&["cancel", &job]);
+    assert_eq!(
+        (&report["dropped"], &report["asked"]),
+        (&0.into(), &1.into())
+    );
     let report = place.json(&["cancel", cycle, "--reason", "wrong image"]);
     assert_eq!(
         (&report["dropped"], &report["asked"]),

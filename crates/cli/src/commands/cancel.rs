@@ -1,13 +1,14 @@
 //! `racktick cancel`: drops what is not yet submitted, cancels in Testflinger what is.
 
 use clap::Args;
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use ledger::{Cancelled, Ledger};
 use model::cycle::{CycleRecord, Fate};
 use model::id::{CycleId, JobId};
 use model::machine::{CancelCause, CancelRequest};
 use model::name::{MachineName, RackName};
-use model::subject::{Subject, filter, key, stream};
+use model::subject::{Subject, filter, key, stream as streams};
 use model::task::{Task, Tick};
 use serde::Serialize;
 
@@ -16,6 +17,9 @@ use crate::ask::Consent;
 use crate::exit::Usage;
 use crate::foresight::machines;
 use crate::{output, person};
+
+/// How many machines are dealt with at a time. Outcomes that arrive together are written together.
+const AT_ONCE: usize = 32;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -35,8 +39,8 @@ pub(crate) struct Arguments {
 /// What is to be cancelled.
 #[derive(Default)]
 struct Targets {
-    /// Machines without an outcome, with their cycle.
-    open: Vec<(CycleRecord, MachineName)>,
+    /// Cycles, each with those of its machines that have no outcome.
+    open: Vec<(CycleRecord, Vec<MachineName>)>,
     /// Ticks that wait for their next attempt.
     waiting: Vec<(String, Tick)>,
 }
@@ -57,7 +61,12 @@ struct Report {
 pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> {
     let ledger = Ledger::new(app.bus().await?);
     let targets = targets(arguments, &ledger).await?;
-    let (open, waiting) = (targets.open.len(), targets.waiting.len());
+    let open: usize = targets
+        .open
+        .iter()
+        .map(|(_, machines)| machines.len())
+        .sum();
+    let waiting = targets.waiting.len();
     if open + waiting == 0 {
         output::say("nothing to cancel: every machine there has its outcome");
         return app.output.print(&Report::default(), text);
@@ -76,8 +85,15 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> 
         at: Timestamp::now(),
     };
     let mut report = Report::default();
-    for (cycle, machine) in &targets.open {
-        match ledger.cancel(cycle, machine, &request).await? {
+    let open = targets
+        .open
+        .iter()
+        .flat_map(|(cycle, machines)| machines.iter().map(move |machine| (cycle, machine)));
+    let mut cancels = stream::iter(open)
+        .map(|(cycle, machine)| ledger.cancel(cycle, machine, &request))
+        .buffer_unordered(AT_ONCE);
+    while let Some(cancelled) = cancels.next().await {
+        match cancelled? {
             Cancelled::Dropped => report.dropped += 1,
             Cancelled::Asked => report.asked += 1,
             Cancelled::AlreadyOver => report.already_over += 1,
@@ -103,38 +119,8 @@ async fn targets(arguments: &Arguments, ledger: &Ledger) -> anyhow::Result<Targe
             waiting: waiting(ledger, filter::ARMED).await?,
         });
     };
-    if let Ok(cycle) = target.parse::<CycleId>() {
-        let (mut found, mut matching) = (false, Vec::new());
-        for entry in ledger.cycles().entries(">").await?.into_values() {
-            let record = entry.value;
-            let is_cycle = record.cycle == cycle;
-            let Fate::Planned(planned) = &record.fate else {
-                found |= is_cycle;
-                continue;
-            };
-            for machine in planned.deploy.keys() {
-                if is_cycle || JobId::of(record.cycle, machine).to_string() == *target {
-                    found = true;
-                    if !record.outcomes.contains_key(machine) {
-                        matching.push((record.clone(), machine.clone()));
-                    }
-                }
-            }
-            found |= is_cycle;
-        }
-        let mut waiting = waiting(ledger, filter::ARMED).await?;
-        waiting.retain(|(_, tick)| {
-            tick.resume
-                .as_ref()
-                .is_some_and(|resume| resume.cycle == cycle)
-        });
-        if !found && waiting.is_empty() {
-            anyhow::bail!("there is no cycle and no job {target}");
-        }
-        return Ok(Targets {
-            open: matching,
-            waiting,
-        });
+    if let (Ok(cycle), Ok(job)) = (target.parse(), target.parse()) {
+        return by_id(ledger, cycle, job).await;
     }
     let rack = RackName::new(target.as_str()).map_err(|_| {
         Usage(format!(
@@ -147,29 +133,61 @@ async fn targets(arguments: &Arguments, ledger: &Ledger) -> anyhow::Result<Targe
     })
 }
 
-/// Machines without an outcome, of the cycles with these keys.
-async fn open(ledger: &Ledger, keys: &str) -> anyhow::Result<Vec<(CycleRecord, MachineName)>> {
+/// A cycle, or one job of one.
+async fn by_id(ledger: &Ledger, cycle: CycleId, job: JobId) -> anyhow::Result<Targets> {
+    let mut waiting = waiting(ledger, filter::ARMED).await?;
+    waiting.retain(|(_, tick)| {
+        tick.resume
+            .as_ref()
+            .is_some_and(|resume| resume.cycle == cycle)
+    });
+    let mut is_known = !waiting.is_empty();
     let mut open = Vec::new();
-    for entry in ledger.cycles().entries(keys).await?.into_values() {
+    for entry in ledger.cycles().entries(">").await?.into_values() {
         let record = entry.value;
-        open.extend(
-            record
-                .open()
-                .map(|machine| (record.clone(), machine.clone())),
-        );
+        let is_meant = |machine: &MachineName| {
+            record.cycle == cycle || JobId::of(record.cycle, machine) == job
+        };
+        is_known |= record.cycle == cycle;
+        if let Fate::Planned(planned) = &record.fate {
+            is_known |= planned.deploy.keys().any(is_meant);
+        }
+        let machines: Vec<MachineName> = record
+            .open()
+            .filter(|machine| is_meant(machine))
+            .cloned()
+            .collect();
+        if !machines.is_empty() {
+            open.push((record, machines));
+        }
     }
-    Ok(open)
+    if !is_known {
+        anyhow::bail!("there is no cycle and no job {cycle}");
+    }
+    Ok(Targets { open, waiting })
+}
+
+/// Machines without an outcome, of the cycles with these keys.
+async fn open(ledger: &Ledger, keys: &str) -> anyhow::Result<Vec<(CycleRecord, Vec<MachineName>)>> {
+    let entries = ledger.cycles().entries(keys).await?;
+    let open = entries.into_values().map(|entry| {
+        let machines = entry.value.open().cloned().collect();
+        (entry.value, machines)
+    });
+    Ok(open
+        .filter(|(_, machines): &(_, Vec<_>)| !machines.is_empty())
+        .collect())
 }
 
 /// Ticks that wait for their next attempt, with the subject each waits on.
 async fn waiting(ledger: &Ledger, pattern: &str) -> anyhow::Result<Vec<(String, Tick)>> {
     let bus = ledger.bus();
     let mut waiting = Vec::new();
-    for subject in bus.subjects(stream::RACK, pattern).await?.into_keys() {
+    for subject in bus.subjects(streams::RACK, pattern).await?.into_keys() {
         if !matches!(subject.parse(), Ok(Subject::Retry { .. })) {
             continue;
         }
-        let stored = bus.last_on(stream::RACK, &subject).await?;
+        let stored = bus.last_on(streams::RACK, &subject).await?;
         if let Some(tick) = stored.and_then(|stored| Tick::parse(&stored.body).ok()) {
             waiting.push((subject, tick));
         }
@@ -212,7 +230,7 @@ async fn give_up(
         .cycles()
         .create(&key::cycle(&tick.rack, resume.cycle), &record)
         .await?;
-    ledger.bus().purge(stream::RACK, subject).await?;
+    ledger.bus().purge(streams::RACK, subject).await?;
     ledger.close(&tick.rack, resume.cycle).await?;
     Ok(matches!(written, bus::Written::Done(_)))
 }
