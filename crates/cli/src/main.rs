@@ -21,7 +21,7 @@ use app::App;
 use args::{Cli, Command};
 use config::Config;
 use exit::Exit;
-use output::Output;
+use output::{Output, ReaderGone};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match run(&cli) {
         Ok(exit) => exit.into(),
+        Err(error) if error.is::<ReaderGone>() => Exit::Ok.into(),
         Err(error) => {
             let exit = exit::code_of(&error);
             output::say(format!("racktick: {error:#}"));

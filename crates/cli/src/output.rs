@@ -49,11 +49,16 @@ impl Output {
     }
 }
 
-/// Writes a line to stdout. A reader that went away (`| head`) is no error: the program just ends.
+/// The reader of stdout went away (`| head`), which is its right and no failure.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the output any more")]
+pub(crate) struct ReaderGone;
+
+/// Writes a line to stdout.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
         result => Ok(result?),
     }
 }

@@ -17,7 +17,7 @@ use model::subject::{filter, stream};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::Exit;
-use crate::output;
+use crate::output::{self, ReaderGone};
 use children::Children;
 use stage::Stage;
 use story::Story;
@@ -98,6 +98,9 @@ async fn play(arguments: &Arguments) -> anyhow::Result<Exit> {
         gone = children.first_to_end() => Err(gone),
     };
     if let Err(error) = told {
+        if error.is::<ReaderGone>() {
+            return Err(error);
+        }
         let logs = folder.keep();
         return Err(error.context(format!(
             "the demo failed; its logs are in {}",
