@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use bus::BusError;
+use lab::LabError;
 use ledger::LedgerError;
 use maas::{Class, MaasError};
 use testflinger::TestflingerError;
@@ -50,7 +51,7 @@ fn code_of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
     if cause.is::<ConfigError>() {
         return Some(Exit::Config);
     }
-    if cause.is::<Usage>() {
+    if cause.is::<Usage>() || matches!(cause.downcast_ref(), Some(LabError::Setting { .. })) {
         return Some(Exit::Usage);
     }
     if let Some(error) = cause.downcast_ref::<BusError>() {

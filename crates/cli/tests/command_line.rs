@@ -74,6 +74,7 @@ fn every_command_explains_itself_and_shows_no_value_of_the_environment() {
         &["dlq", "show"],
         &["dlq", "replay"],
         &["dlq", "drop"],
+        &["lab", "--listen", "127.0.0.1:0", "--odd", "99"],
         &["doctor"],
         &["config", "show"],
         &["config", "check"],
