@@ -15,14 +15,19 @@ const MACHINES: usize = 4;
 /// A dead worker's messages come again after the broker's ack_wait of 10 s, and more than one may hit the same message.
 const ROUND: Duration = Duration::from_secs(100);
 
-#[tokio::test]
-async fn ten_cycles_while_workers_are_killed_at_random() {
+/// Another one each time, unless a run is to be repeated.
+fn seed() -> u64 {
     let seed = match std::env::var("RACKTICK_TEST_SEED") {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => rand::rng().random::<u64>(),
     };
     eprintln!("RACKTICK_TEST_SEED={seed}");
-    let mut chance = StdRng::seed_from_u64(seed);
+    seed
+}
+
+#[tokio::test]
+async fn ten_cycles_while_workers_are_killed_at_random() {
+    let mut chance = StdRng::seed_from_u64(seed());
     let count = MACHINES.to_string();
     let system = System::start(&["--racks", "2", "--machines", &count, "--speed", "300"]).await;
     // Answers take their time, so that deaths strike between asking and knowing.
@@ -90,6 +95,54 @@ async fn ten_cycles_while_workers_are_killed_at_random() {
             );
         }
     }
+    assert_eq!(system.dead_letters().await, []);
+    system.until_quiet().await;
+}
+
+/// Every request may be refused, cut off, answered with nonsense, or done without an answer.
+#[tokio::test]
+async fn cycles_while_a_third_of_all_requests_fails() {
+    let seed = (seed() % 1_000_000).to_string();
+    let lab = [
+        "--racks",
+        "1",
+        "--machines",
+        "6",
+        "--speed",
+        "300",
+        "--seed",
+    ];
+    let system = System::start(&[&lab[..], &[&seed]].concat()).await;
+    system.add_rack("r1").await;
+    for kind in [
+        FaultKind::Status,
+        FaultKind::ResetBefore,
+        FaultKind::ResetAfter,
+        FaultKind::Truncate,
+        FaultKind::Malformed,
+        FaultKind::Html,
+        FaultKind::HangAfter,
+    ] {
+        let fault = Fault {
+            count: 0,
+            probability: 0.05,
+            ..Fault::new("all", kind)
+        };
+        system.lab.inject(&fault).await;
+    }
+    let _scheduler = system.scheduler();
+    let _workers = [system.worker("w1"), system.worker("w2")];
+    let mut cycles = Vec::new();
+    for round in 1..=3 {
+        system.until_agents_wait().await;
+        system.tick(b"r1").await;
+        cycles.push(system.until_finished(round, ROUND).await);
+    }
+    let faults = system.lab.stats().await.faults;
+    assert_eq!(faults.len(), 7, "each kind struck: {faults:?}");
+    system
+        .assert_one_job_each(&cycles, &machines("r1", 6))
+        .await;
     assert_eq!(system.dead_letters().await, []);
     system.until_quiet().await;
 }
