@@ -4,11 +4,11 @@
 //!
 //! | at | driven by |
 //! | --- | --- |
-//! | T3 create | `a_tick_killed_at_any_await_is_one_cycle`, `tick_slots::a_slot_that_is_too_old_by_now_goes_on_from_its_record` |
+//! | T3 create | `a_tick_killed_at_any_await_is_one_cycle`, `tick::a_tick_overtaken_by_its_redelivery_drops_its_own_plan`, `tick_slots::a_slot_that_is_too_old_by_now_goes_on_from_its_record` |
 //! | T5 batch | `a_tick_killed_at_any_await_is_one_cycle`, `tick::copies_of_submits_after_the_window_submit_nothing_twice`, `tick::inside_the_window_a_repeated_batch_is_no_failure` |
 //! | T6 finish | `a_tick_with_nothing_to_deploy_killed_at_any_await_ends_its_cycle` |
 //! | S2 claim | `a_submit_killed_at_any_await_is_one_job` |
-//! | S2 by another delivery | `two_deliveries_of_a_submit_at_once_are_one_job` |
+//! | S2 by another delivery | `two_deliveries_of_a_submit_at_once_are_one_job`, `two_redeliveries_that_waited_for_the_same_attempt_are_one_job` |
 //! | S4 POST lost on the way | `submit_answers::a_post_that_never_arrived_is_posted_once_more` |
 //! | S4 POST done, reply lost | `submit_answers::a_post_whose_answer_was_lost_is_not_posted_again` |
 //! | S4 POST arrives late, within S | `submit_answers::a_post_that_arrives_late_is_not_posted_again` |
@@ -24,6 +24,7 @@
 //! | J' meets submitting{J}, J's worker dead | `submit::a_claim_of_another_job_is_never_taken_over` |
 //! | dead letter of submit with claim held | `submit_doubt::a_submit_that_the_sweep_brings_back_goes_on` |
 
+use lab::{Fault, FaultKind};
 use model::outcome::{Outcome, SkipReason};
 use model::subject::{filter, stream};
 use tokio::join;
@@ -78,6 +79,31 @@ async fn two_deliveries_of_a_submit_at_once_are_one_job() {
     let record = rack.ended(record.cycle).await;
     let outcomes: Vec<&Outcome> = record.outcomes.values().collect();
     assert_eq!(outcomes, [&Outcome::Passed; AWAITS]);
+}
+
+/// The POST was lost. Both wait for the first attempt to settle, and both would find the job absent.
+#[tokio::test]
+async fn two_redeliveries_that_waited_for_the_same_attempt_are_one_job() {
+    let world = World::start().await;
+    let rack = world.rack("r1", AWAITS).await;
+    let record = rack.cycle().await;
+    rack.lab.inject(Fault {
+        count: AWAITS as u64,
+        ..Fault::new("POST /v1/job", FaultKind::ResetBefore)
+    });
+    each(&rack, submits(&record), async |rack, task| {
+        let letter = Letter::submit(&task);
+        rack.submit_once(&letter).await.unwrap_err();
+        let (second, third) = (letter.clone().again(), letter.again().again());
+        let (second, third) = join!(rack.deliver_submit(&second), rack.deliver_submit(&third));
+        second.and(third).unwrap();
+        rack.follow(&task).await;
+    })
+    .await;
+    let record = rack.ended(record.cycle).await;
+    let outcomes: Vec<&Outcome> = record.outcomes.values().collect();
+    assert_eq!(outcomes, [&Outcome::Passed; AWAITS]);
+    assert_eq!(rack.posts(), 2 * AWAITS as u64);
 }
 
 #[tokio::test]

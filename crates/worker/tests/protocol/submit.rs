@@ -1,9 +1,11 @@
 //! What a submit does by what it finds: its job's fate, another job's claim, the time.
 
+use bus::runtime::Handler;
 use jiff::{SignedDuration, Timestamp};
 use lab::{Fault, FaultKind};
+use ledger::Cancelled;
 use model::id::JobId;
-use model::machine::{Claim, Running, Submitting};
+use model::machine::{CancelCause, CancelRequest, Claim, Running, Submitting};
 use model::name::MachineName;
 use model::outcome::{LostCause, Outcome, Skip, SkipReason};
 use model::task::Submit;
@@ -192,6 +194,53 @@ async fn a_claim_of_another_job_is_never_taken_over() {
     }
     rack.ended(record.cycle).await;
     assert_eq!(rack.posts(), 0);
+}
+
+/// The process that ran the tick may remember what the machines' records said then.
+#[tokio::test]
+async fn what_happened_to_a_machine_since_its_tick_counts() {
+    let world = World::start().await;
+    let rack = world.rack("r1", 3).await;
+    let ledger = rack.ledger();
+    let letter = Letter::tick(&rack.name);
+    let tick = rack.ticker_on(ledger.clone());
+    tick.handle(letter.task.clone(), &letter.delivery)
+        .await
+        .unwrap();
+    let record = rack.record(letter.cycle()).await.unwrap();
+    let [free, taken, dropped] = &submits(&record)[..] else {
+        panic!()
+    };
+    let other = Claim::Submitting(foreign(taken, ago(-60)));
+    rack.change(&taken.machine, |record| record.claim = other.clone())
+        .await;
+    let request = CancelRequest {
+        cause: CancelCause::Asked,
+        by: "ada".into(),
+        why: String::new(),
+        at: Timestamp::now(),
+    };
+    let another = rack.ledger();
+    let cancelled = another.cancel(&record, &dropped.machine, &request);
+    assert_eq!(cancelled.await.unwrap(), Cancelled::Dropped);
+
+    for task in [free, taken, dropped] {
+        let letter = Letter::submit(task);
+        let submit = rack.submitter_on(ledger.clone());
+        submit
+            .handle(letter.task.clone(), &letter.delivery)
+            .await
+            .unwrap();
+        rack.follow(task).await;
+    }
+    let record = rack.ended(record.cycle).await;
+    assert_eq!(record.outcomes[&free.machine], Outcome::Passed);
+    let reason = |task: &Submit| skipped(&record.outcomes[&task.machine]).reason;
+    assert_eq!(
+        (reason(taken), reason(dropped)),
+        (SkipReason::InFlight, SkipReason::Cancelled)
+    );
+    assert_eq!(rack.machine(&taken.machine).await.claim, other);
 }
 
 #[tokio::test]

@@ -140,13 +140,14 @@ async fn a_post_that_arrives_late_is_not_posted_again() {
 #[tokio::test]
 async fn a_refusal_under_a_renewed_claim_settles_nothing() {
     let world = World::start().await;
-    for (name, second_post) in [("posted", 0), ("posting", 700)] {
+    let settle_ms = TIMING.settle.as_millis() as u64;
+    for (name, second_post) in [("posted", 0), ("posting", settle_ms)] {
         let mut rack = world.rack_as(name, 1, |_| {}).await;
         rack.limit_testflinger(10 * TIMING.settle);
         let record = rack.cycle().await;
         let task = &submits(&record)[0];
         rack.lab.inject(Fault {
-            delay_ms: 1500,
+            delay_ms: settle_ms * 3 / 2,
             ..status(400)
         });
         rack.lab.inject(Fault {

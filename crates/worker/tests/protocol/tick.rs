@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use lab::{Fault, FaultKind};
 use model::cycle::Origin;
 use model::event::Fact;
 use model::outcome::{Outcome, SkipReason};
@@ -38,6 +39,36 @@ async fn a_tick_becomes_one_cycle_with_a_submit_for_every_machine() {
     }
     for task in submits(&record) {
         rack.deliver_submit(&Letter::submit(&task)).await.unwrap();
+        rack.follow(&task).await;
+    }
+    rack.ended(record.cycle).await;
+}
+
+/// The first delivery reads a rack that shrank meanwhile, and finds the decisions of the second one there.
+#[tokio::test]
+async fn a_tick_overtaken_by_its_redelivery_drops_its_own_plan() {
+    const MACHINES: &str = "GET /MAAS/api/2.0/machines/";
+    let world = World::start().await;
+    let rack = world.rack("r1", 3).await;
+    rack.lab.inject(Fault {
+        delay_ms: 1000,
+        ..Fault::new(MACHINES, FaultKind::Latency)
+    });
+    let letter = Letter::tick(&rack.name);
+    let slow = rack.deliver_tick(&letter);
+    let fast = async {
+        let asked = async || rack.requests(MACHINES) > 0;
+        testkit::until(Duration::from_secs(10), "the first has asked", asked).await;
+        rack.deliver_tick(&letter.clone().again()).await.unwrap();
+        rack.lab.remove_machine("r1-m02").unwrap();
+        rack.record(letter.cycle()).await.unwrap()
+    };
+    let (slow, record) = tokio::join!(slow, fast);
+    slow.unwrap();
+    assert_eq!(planned(&record).deploy.len(), 3);
+    assert_eq!(rack.record(record.cycle).await.unwrap(), record);
+    for task in submits(&record) {
+        rack.run(&task).await;
         rack.follow(&task).await;
     }
     rack.ended(record.cycle).await;

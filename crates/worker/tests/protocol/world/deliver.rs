@@ -25,9 +25,6 @@ pub(crate) struct Letter<T> {
     pub(crate) delivery: Delivery,
 }
 
-/// How a message ended: after how many deliveries it was done, or why it was rejected.
-pub(crate) type Delivered = Result<u32, String>;
-
 impl<T> Letter<T> {
     pub(crate) fn new(task: T, subject: &Subject) -> Self {
         let now = Timestamp::now();
@@ -99,11 +96,12 @@ impl Letter<Watch> {
     }
 }
 
-/// Delivers a message to a fresh handler each time, as late as the last one wanted, until it is settled.
+/// Delivers a message to a fresh handler each time, as late as the last one wanted. Returns after how many deliveries
+/// it was done, or why it was rejected.
 async fn deliver<T: Task + Clone, H: Handler<T>>(
     letter: &Letter<T>,
     handler: impl Fn() -> H,
-) -> Delivered {
+) -> Result<u32, String> {
     let mut delivery = letter.delivery.clone();
     loop {
         match handler().handle(letter.task.clone(), &delivery).await {
@@ -120,15 +118,15 @@ async fn deliver<T: Task + Clone, H: Handler<T>>(
 }
 
 impl Rack {
-    pub(crate) async fn deliver_tick(&self, letter: &Letter<Tick>) -> Delivered {
+    pub(crate) async fn deliver_tick(&self, letter: &Letter<Tick>) -> Result<u32, String> {
         deliver(letter, || self.ticker()).await
     }
 
-    pub(crate) async fn deliver_submit(&self, letter: &Letter<Submit>) -> Delivered {
+    pub(crate) async fn deliver_submit(&self, letter: &Letter<Submit>) -> Result<u32, String> {
         deliver(letter, || self.submitter()).await
     }
 
-    pub(crate) async fn deliver_watch(&self, letter: &Letter<Watch>) -> Delivered {
+    pub(crate) async fn deliver_watch(&self, letter: &Letter<Watch>) -> Result<u32, String> {
         deliver(letter, || self.watcher()).await
     }
 

@@ -33,19 +33,21 @@ use uuid::Uuid;
 use worker::inputs::Sources;
 use worker::{Settings, Timing};
 
-pub(crate) use deliver::{Delivered, Letter, each, killed_at};
+pub(crate) use deliver::{Letter, each, killed_at};
 pub(crate) use late::LateLine;
 pub(crate) use look::phases;
 pub(crate) use slots::{last_slot, paused, six_hourly};
 
 /// Long enough for an answer on a busy machine, short enough to be waited for.
-const POST_LIMIT: Duration = Duration::from_millis(300);
+const POST_LIMIT: Duration = Duration::from_millis(400);
 /// For lists, of which many are read at once here.
-const LIST_LIMIT: Duration = Duration::from_secs(2);
+const LIST_LIMIT: Duration = Duration::from_secs(4);
+/// For looks, which have time.
+const LOOK_LIMIT: Duration = Duration::from_secs(1);
 /// What nothing that was sent outlives.
 pub(crate) const TIMING: Timing = Timing {
     post_limit: POST_LIMIT,
-    settle: Duration::from_millis(1000),
+    settle: Duration::from_millis(1300),
     margin: Duration::from_millis(50),
 };
 const HOUR: Duration = Duration::from_secs(3600);
@@ -146,6 +148,7 @@ impl World {
             testflinger: testflinger_at(&lab.testflinger_url(), limits(POST_LIMIT)),
             maas: maas.unwrap(),
             lists: testflinger_at(&lab.testflinger_url(), patient),
+            looks: testflinger_at(&lab.testflinger_url(), limits(LOOK_LIMIT)),
             lab,
             settings,
         }
@@ -184,6 +187,8 @@ pub(crate) struct Rack {
     maas: Maas,
     /// Testflinger for ticks, who read longer.
     lists: Testflinger,
+    /// And for looks.
+    looks: Testflinger,
 }
 
 impl Rack {
@@ -203,24 +208,28 @@ impl Rack {
     }
 
     pub(crate) fn submitter(&self) -> worker::submit::Handler {
-        worker::submit::Handler::new(
-            self.ledger(),
-            self.testflinger.clone(),
-            Arc::new(self.settings.clone()),
-        )
+        self.submitter_on(self.ledger())
+    }
+
+    /// In the process that this ledger belongs to.
+    pub(crate) fn submitter_on(&self, ledger: Ledger) -> worker::submit::Handler {
+        let settings = Arc::new(self.settings.clone());
+        worker::submit::Handler::new(ledger, self.testflinger.clone(), settings)
     }
 
     pub(crate) fn watcher(&self) -> worker::watch::Handler {
-        worker::watch::Handler::new(self.ledger(), self.testflinger.clone())
+        worker::watch::Handler::new(self.ledger(), self.looks.clone())
     }
 
     pub(crate) fn ticker(&self) -> worker::tick::Handler {
-        let sources = Sources::new(self.maas.clone(), self.lists.clone(), self.ledger());
-        worker::tick::Handler::new(
-            self.ledger(),
-            Arc::new(sources),
-            Arc::new(self.settings.clone()),
-        )
+        self.ticker_on(self.ledger())
+    }
+
+    /// In the process that this ledger belongs to.
+    pub(crate) fn ticker_on(&self, ledger: Ledger) -> worker::tick::Handler {
+        let sources = Sources::new(self.maas.clone(), self.lists.clone(), ledger.clone());
+        let settings = Arc::new(self.settings.clone());
+        worker::tick::Handler::new(ledger, Arc::new(sources), settings)
     }
 
     /// Runs a manual tick and returns the cycle's record.
