@@ -3,12 +3,14 @@
 mod accounts;
 mod cancel;
 mod error;
+mod recent;
 mod report;
 mod tasks;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bus::{Bucket, Bus, Outgoing, Written};
+use bus::{Bucket, Bus, Entry, Outgoing, Written};
 use model::cycle::CycleRecord;
 use model::event::Event;
 use model::id::CycleId;
@@ -33,6 +35,7 @@ pub struct Ledger {
     machines: Bucket<MachineRecord>,
     cycles: Bucket<CycleRecord>,
     accounts: Arc<accounts::Accounts>,
+    recent: Arc<recent::Recent>,
 }
 
 /// A machine record as it was read. A machine that was never written has a blank record and no revision.
@@ -44,6 +47,21 @@ pub struct MachineEntry {
     pub revision: Option<u64>,
 }
 
+impl MachineEntry {
+    fn of(stored: Option<Entry<MachineRecord>>) -> Self {
+        match stored {
+            Some(entry) => Self {
+                record: entry.value,
+                revision: Some(entry.revision),
+            },
+            None => Self {
+                record: MachineRecord::default(),
+                revision: None,
+            },
+        }
+    }
+}
+
 impl Ledger {
     /// The ledger of a broker.
     pub fn new(bus: Bus) -> Self {
@@ -52,6 +70,7 @@ impl Ledger {
             machines: bus.bucket(bucket::MACHINES),
             cycles: bus.bucket(bucket::CYCLES),
             accounts: Arc::default(),
+            recent: Arc::default(),
             bus,
         }
     }
@@ -100,16 +119,32 @@ impl Ledger {
 
     /// A machine's record.
     pub async fn machine(&self, machine: &MachineName) -> Result<MachineEntry, LedgerError> {
-        Ok(match self.machines.get(&key::machine(machine)).await? {
-            Some(entry) => MachineEntry {
-                record: entry.value,
-                revision: Some(entry.revision),
-            },
-            None => MachineEntry {
-                record: MachineRecord::default(),
-                revision: None,
-            },
-        })
+        Ok(MachineEntry::of(
+            self.machines.get(&key::machine(machine)).await?,
+        ))
+    }
+
+    /// Machine records as they were just read, for [`Ledger::recall_machine`]. A machine without a record is remembered
+    /// as such.
+    pub async fn machines_of(
+        &self,
+        machines: impl IntoIterator<Item = &MachineName>,
+    ) -> Result<BTreeMap<MachineName, MachineEntry>, LedgerError> {
+        let machines: BTreeSet<&MachineName> = machines.into_iter().collect();
+        let keys = machines.iter().map(|machine| key::machine(machine));
+        let mut records = self.machines.get_many(keys).await?;
+        let entries = machines.into_iter().map(|machine| {
+            let entry = MachineEntry::of(records.remove(&key::machine(machine)));
+            self.recent.put(machine, entry.clone());
+            (machine.clone(), entry)
+        });
+        Ok(entries.collect())
+    }
+
+    /// A machine's record as this process last saw it in a list, once. It may be stale: use it only for a step that
+    /// ends in a compare-and-set on it, and read the record for everything else.
+    pub fn recall_machine(&self, machine: &MachineName) -> Option<MachineEntry> {
+        self.recent.take(machine)
     }
 
     /// Writes a machine's record if nobody wrote it since it was read.

@@ -1,21 +1,22 @@
 //! Everything a cycle's decisions need, read from MAAS, Testflinger and the machine records.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bus::BusError;
 use jiff::Timestamp;
 use ledger::{Ledger, LedgerError};
 use maas::Maas;
+use model::id::JobId;
 use model::name::{MachineName, RackName};
 use model::outcome::Phase;
 use model::policy::Policy;
 use model::rack::Sizes;
-use model::subject::key;
 use plan::inputs::{Agent, Inputs, Machine};
 use testflinger::Testflinger;
 use tokio::sync::Mutex;
 
+use crate::fleet::Fleet;
 use crate::trouble::Trouble;
 
 /// How long the name behind the MAAS key is believed. It changes only when somebody makes a new key for another user.
@@ -25,6 +26,7 @@ const WHOAMI: Duration = Duration::from_secs(3600);
 pub struct Sources {
     maas: Maas,
     testflinger: Testflinger,
+    fleet: Fleet,
     ledger: Ledger,
     whoami: Mutex<Option<(Instant, String)>>,
 }
@@ -45,6 +47,7 @@ impl Sources {
     pub fn new(maas: Maas, testflinger: Testflinger, ledger: Ledger) -> Self {
         Self {
             maas,
+            fleet: Fleet::new(testflinger.clone()),
             testflinger,
             ledger,
             whoami: Mutex::new(None),
@@ -65,7 +68,7 @@ impl Sources {
                     .await
                     .map_err(Trouble::from)
             },
-            async { self.testflinger.agents().await.map_err(Trouble::from) },
+            self.fleet.agents(),
             self.whoami(),
             async {
                 self.testflinger
@@ -78,8 +81,7 @@ impl Sources {
             .into_iter()
             .map(machine)
             .collect::<Result<Vec<_>, _>>()?;
-        let claims = self.claims(&machines).await.map_err(LedgerError::from)?;
-        let agents = agents.into_iter().map(agent).collect();
+        let claims = self.claims(&machines).await?;
         Ok(Inputs {
             v: Inputs::VERSION,
             now: Timestamp::now(),
@@ -88,7 +90,7 @@ impl Sources {
             policy,
             whoami,
             machines,
-            agents,
+            agents: Arc::unwrap_or_clone(agents),
             claims,
             allowed_queues,
         })
@@ -109,16 +111,12 @@ impl Sources {
     async fn claims(
         &self,
         machines: &[Machine],
-    ) -> Result<BTreeMap<MachineName, model::id::JobId>, BusError> {
-        let keys: Vec<String> = machines
-            .iter()
-            .map(|machine| key::machine(&machine.hostname))
-            .collect();
-        let records = self.ledger.machines().get_many(keys).await?;
-        let claims = machines.iter().filter_map(|machine| {
-            let record = records.get(&key::machine(&machine.hostname))?;
-            Some((machine.hostname.clone(), record.value.claim.job()?))
-        });
+    ) -> Result<BTreeMap<MachineName, JobId>, LedgerError> {
+        let names = machines.iter().map(|machine| &machine.hostname);
+        let entries = self.ledger.machines_of(names).await?;
+        let claims = entries
+            .into_iter()
+            .filter_map(|(machine, entry)| Some((machine, entry.record.claim.job()?)));
         Ok(claims.collect())
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod fleet;
 pub mod inputs;
 mod settings;
 pub mod submit;

@@ -112,7 +112,10 @@ impl Handler {
     /// Reads the fate and does the next steps.
     async fn round(&self, task: &Submit, delivery: &Delivery) -> Result<Step, TaskError> {
         let broker = broker_again(delivery.attempt);
-        let entry = self.ledger.machine(&task.machine).await.map_err(&broker)?;
+        let entry = match self.as_the_tick_saw_it(task, delivery) {
+            Some(entry) => entry,
+            None => self.ledger.machine(&task.machine).await.map_err(&broker)?,
+        };
         let now = Timestamp::now();
         match branch(&entry.record, task, now, self.settings.timing.margin) {
             Branch::Settled(settled) => {
@@ -144,6 +147,17 @@ impl Handler {
                 self.claim(task, entry, delivery).await
             }
         }
+    }
+
+    /// The record that the decision was made on, where it leads straight to a claim: the claim's compare-and-set
+    /// finds out whether it is still the same. Nothing else may follow from a record that may be stale.
+    fn as_the_tick_saw_it(&self, task: &Submit, delivery: &Delivery) -> Option<MachineEntry> {
+        let entry = self.ledger.recall_machine(&task.machine)?;
+        let now = Timestamp::now();
+        let margin = self.settings.timing.margin;
+        let leads_to_a_claim = !self.is_doubtful(task, delivery, now)
+            && matches!(branch(&entry.record, task, now, margin), Branch::Free);
+        leads_to_a_claim.then_some(entry)
     }
 
     /// Whether the decision may have been overtaken, or an attempt been made of which nothing is left.
