@@ -22,12 +22,17 @@
 //! | wait fires twice; wait left over after the end | `watch::a_look_after_the_end_arms_nothing` |
 //! | cancel before S2, between S2 and S4, S4 and S5, running, over | `cancel` |
 //! | J' meets submitting{J}, J's worker dead | `submit::a_claim_of_another_job_is_never_taken_over` |
+//! | any write whose reply is lost | `a_broker_killed_under_submits_and_looks_costs_no_job_and_doubles_none` |
 //! | dead letter of submit with claim held | `submit_doubt::a_submit_that_the_sweep_brings_back_goes_on` |
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use lab::{Fault, FaultKind};
 use model::outcome::{Outcome, SkipReason};
 use model::subject::{filter, stream};
 use tokio::join;
+use tokio::sync::Semaphore;
 
 use crate::world::{Letter, World, each, killed_at, planned, submits};
 
@@ -175,7 +180,7 @@ async fn a_look_killed_at_any_await_before_the_end_leaves_a_look() {
     let rack = world
         .rack_as("r1", AWAITS, |lab| lab.instant = Some(3))
         .await;
-    let rack = std::sync::Arc::new(rack);
+    let rack = Arc::new(rack);
     let record = rack.cycle().await;
     let cases = submits(&record).into_iter().zip(1..);
     let survived = each(&rack, cases, async |rack, (task, n)| {
@@ -221,6 +226,37 @@ async fn two_looks_at_once_are_one_verdict() {
         rack.follow(&task).await;
     })
     .await;
+    let record = rack.ended(record.cycle).await;
+    let outcomes: Vec<&Outcome> = record.outcomes.values().collect();
+    assert_eq!(outcomes, [&Outcome::Passed; AWAITS]);
+}
+
+/// Whatever a handler was writing then, it does not know whether it is written.
+#[tokio::test]
+async fn a_broker_killed_under_submits_and_looks_costs_no_job_and_doubles_none() {
+    const AT_ONCE: usize = 8;
+    let mut world = World::start().await;
+    let rack = world.rack("r1", AWAITS).await;
+    let record = rack.cycle().await;
+    // One after the other, so that each kill meets every step.
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let cases = submits(&record)
+        .into_iter()
+        .map(|task| (task, Arc::clone(&places)));
+    let work = each(&rack, cases, async |rack, (task, places)| {
+        let _place = places.acquire().await.unwrap();
+        rack.run(&task).await;
+        rack.follow(&task).await;
+    });
+    let outages = async {
+        for kills in 1..=3 {
+            let posted = async || rack.posts() >= kills * 10;
+            testkit::until(Duration::from_secs(30), "more are posted", posted).await;
+            world.broker.kill_9().await;
+            world.broker.restart().await;
+        }
+    };
+    join!(work, outages);
     let record = rack.ended(record.cycle).await;
     let outcomes: Vec<&Outcome> = record.outcomes.values().collect();
     assert_eq!(outcomes, [&Outcome::Passed; AWAITS]);
@@ -276,7 +312,7 @@ async fn a_tick_with_nothing_to_deploy_killed_at_any_await_ends_its_cycle() {
             (lab.racks, lab.machines, lab.odd) = (1, 2, 2)
         })
         .await;
-    let rack = std::sync::Arc::new(rack);
+    let rack = Arc::new(rack);
     let survived = each(&rack, 1..=TICK_AWAITS, async |rack, n| {
         let mut letter = Letter::tick(&rack.name);
         letter.delivery.sequence = n as u64;

@@ -54,7 +54,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The broker of a test.
 pub(crate) struct World {
-    _broker: Broker,
+    pub(crate) broker: Broker,
     pub(crate) bus: Bus,
 }
 
@@ -74,10 +74,7 @@ impl World {
             config.insert("duplicate_window".into(), nanos.into());
         }
         setup(&bus, &topology).await.unwrap();
-        Self {
-            _broker: broker,
-            bus,
-        }
+        Self { broker, bus }
     }
 
     /// A rack whose jobs are complete at their first look.
