@@ -2,9 +2,11 @@
 
 mod lab_client;
 pub mod nats;
+mod observe;
 mod process;
 mod system;
 
 pub use lab_client::LabClient;
+pub use observe::machines;
 pub use process::{Ended, Process};
-pub use system::{SOON, System, machines};
+pub use system::{SOON, System};

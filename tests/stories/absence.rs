@@ -15,10 +15,12 @@ use tests::{SOON, System, machines};
 async fn after_the_workers_were_away_nothing_old_is_submitted() {
     // Half an hour of submit window is 3 seconds here, an hour to catch up 6.
     let system = System::start(&["--racks", "2", "--machines", "3", "--speed", "600"]).await;
-    let policy = ["--policy", "spread=0s"];
-    for rack in ["r1", "r2"] {
+    system.configure("[policy]\nspread = \"0s\"\n");
+    for (rack, catch_up) in [("r1", "catch_up=20h"), ("r2", "catch_up=1h")] {
         let add = ["rack", "add", rack, "--every", "6h", "--first", "slot"];
-        system.run(&[&add[..], &policy].concat()).await;
+        system
+            .run(&[&add[..], &["--policy", catch_up]].concat())
+            .await;
     }
     let mut ticker = system.spawn("ticker", &["worker", "--only", "tick"]);
     system.tick(b"r1").await;

@@ -9,7 +9,7 @@ async fn a_cycle_goes_on_after_the_broker_was_killed() {
     let scheduler = system.scheduler();
     let workers = [system.worker("w1"), system.worker("w2")];
     // An hour of spread takes 12 seconds here, so some submits are out and some are held back.
-    let policy = ["--policy", "submit_window=20h"];
+    let policy = ["--policy", "submit_window=20h", "--policy", "catch_up=20h"];
     let add = ["rack", "add", "r1", "--every", "6h", "--first", "slot"];
     system.run(&[&add[..], &policy].concat()).await;
     system.tick(b"r1").await;

@@ -8,7 +8,7 @@ use tests::{SOON, System, machines};
 async fn after_all_waiting_messages_were_purged_the_schedulers_bring_the_cycle_to_its_end() {
     let system = System::start(&["--racks", "1", "--machines", "6", "--speed", "300"]).await;
     // An hour of spread takes 12 seconds here: when two are submitted, some are running and some are held back.
-    let policy = ["--policy", "submit_window=20h"];
+    let policy = ["--policy", "submit_window=20h", "--policy", "catch_up=20h"];
     let add = ["rack", "add", "r1", "--every", "6h", "--first", "slot"];
     system.run(&[&add[..], &policy].concat()).await;
     let schedulers = [

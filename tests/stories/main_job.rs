@@ -34,11 +34,12 @@ fn told(events: &[Event], cycle: CycleId) -> Vec<&'static str> {
 #[tokio::test]
 async fn a_rack_is_added_ticked_and_observed() {
     let system = System::start(&["--racks", "1", "--machines", "4", "--speed", "300"]).await;
+    // A busy machine must not make anything too late; all else is as by default, compressed.
+    system.configure("[policy]\nsubmit_window = \"20h\"\ncatch_up = \"20h\"\n");
     let scheduler = system.scheduler();
     let _workers = [system.worker("w1"), system.worker("w2")];
 
     let observer = Subscription::to(&system.broker.url(), "event.>").await;
-    // Without any further word: spread, windows and looks are the defaults, compressed.
     system
         .run(&["rack", "add", "r1", "--every", "6h", "--yes"])
         .await;
@@ -127,8 +128,8 @@ async fn a_slot_ticks_by_itself_while_no_scheduler_runs() {
     let add = [
         "rack", "add", "r1", "--every", &every, "--splay", &splay, "--first", "slot",
     ];
-    let policy = ["--policy", "spread=0s", "--policy", "submit_window=20h"];
-    system.run(&[&add[..], &policy].concat()).await;
+    system.configure("[policy]\nspread = \"0s\"\nsubmit_window = \"20h\"\n");
+    system.run(&add).await;
     until(SOON, "the slot is armed", async || {
         let shown = system.json(&["rack", "show", "r1"]).await;
         shown["armed"].as_array().unwrap().len() == 2
