@@ -29,17 +29,17 @@ struct Sight {
 }
 
 impl Sight {
-    /// The job's state. A result without one says nothing, and is no final state.
+    /// The job's state, if the look saw one.
     fn state(&self) -> Option<&str> {
-        self.result
-            .as_ref()
-            .map(|result| result.job_state.as_deref().unwrap_or(""))
+        let state = self.result.as_ref()?.job_state.as_deref()?;
+        (!state.is_empty()).then_some(state)
     }
 
     fn seen(&self) -> Seen<'_> {
-        match self.state() {
-            Some(state) => Seen::There {
-                state,
+        match &self.result {
+            Some(_) => Seen::There {
+                // A result without a state says nothing, and is no end.
+                state: self.state().unwrap_or_default(),
                 agent_job: self.agent_job.as_deref(),
             },
             None => Seen::Absent,
@@ -275,9 +275,14 @@ impl Handler {
         mut entry: MachineEntry,
         result: Option<JobResult>,
     ) -> Result<bool, LedgerError> {
-        let (submitted_at, deploy_by) = match &entry.record.claim {
-            Claim::Running(claim) => (Some(claim.submitted_at), claim.deploy_by),
-            Claim::Submitting(claim) => (None, claim.deploy_by),
+        let (rack, cycle, submitted_at, deploy_by) = match &entry.record.claim {
+            Claim::Running(claim) => (
+                claim.rack.clone(),
+                claim.cycle,
+                Some(claim.submitted_at),
+                claim.deploy_by,
+            ),
+            Claim::Submitting(claim) => (claim.rack.clone(), claim.cycle, None, claim.deploy_by),
             Claim::Idle => return Ok(false),
         };
         let cancel = entry.record.claim.cancel().cloned();
@@ -296,8 +301,8 @@ impl Handler {
             }
         };
         let settled = Settled {
-            cycle: task.cycle,
-            rack: task.rack.clone(),
+            cycle,
+            rack,
             outcome,
             at: Timestamp::now(),
             deploy_by,

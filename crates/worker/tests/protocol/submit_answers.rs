@@ -106,17 +106,22 @@ async fn a_post_that_never_arrived_is_posted_once_more() {
 
 #[tokio::test]
 async fn a_post_whose_answer_was_lost_is_not_posted_again() {
-    let world = World::start().await;
-    for kind in [
+    let kinds = [
         FaultKind::ResetAfter,
         FaultKind::HangAfter,
         FaultKind::Truncate,
         FaultKind::Malformed,
-    ] {
+    ];
+    let world = World::start().await;
+    let mut cases = JoinSet::new();
+    for kind in kinds {
         let rack = world.rack(&format!("{kind:?}"), 1).await;
-        passes_under(&rack, Fault::new(POST, kind), |task| task).await;
-        assert_eq!(rack.posts(), 1, "{kind:?}");
+        cases.spawn(async move {
+            passes_under(&rack, Fault::new(POST, kind), |task| task).await;
+            assert_eq!(rack.posts(), 1, "{kind:?}");
+        });
     }
+    cases.join_all().await;
 }
 
 #[tokio::test]
@@ -139,13 +144,13 @@ async fn a_post_that_arrives_late_is_not_posted_again() {
 /// The first attempt hangs longer than its claim lasts, is refused in the end, and must not speak for the second.
 #[tokio::test]
 async fn a_refusal_under_a_renewed_claim_settles_nothing() {
-    let world = World::start().await;
     let settle_ms = TIMING.settle.as_millis() as u64;
+    let world = World::start().await;
+    let mut cases = JoinSet::new();
+    // When the refusal comes, the second attempt has posted, or is posting.
     for (name, second_post) in [("posted", 0), ("posting", settle_ms)] {
         let mut rack = world.rack_as(name, 1, |_| {}).await;
         rack.limit_testflinger(10 * TIMING.settle);
-        let record = rack.cycle().await;
-        let task = &submits(&record)[0];
         rack.lab.inject(Fault {
             delay_ms: settle_ms * 3 / 2,
             ..status(400)
@@ -154,16 +159,20 @@ async fn a_refusal_under_a_renewed_claim_settles_nothing() {
             delay_ms: second_post,
             ..Fault::new(POST, FaultKind::Latency)
         });
-        let letter = Letter::submit(task);
-        let again = letter.clone().again();
-        let (first, second) = join!(rack.deliver_submit(&letter), rack.deliver_submit(&again));
-        first.unwrap();
-        second.unwrap();
-        rack.follow(task).await;
-        let record = rack.ended(record.cycle).await;
-        assert_eq!(record.outcomes[&task.machine], Outcome::Passed, "{name}");
-        assert_eq!(rack.posts(), 2, "{name}");
+        cases.spawn(async move {
+            let record = rack.cycle().await;
+            let task = &submits(&record)[0];
+            let letter = Letter::submit(task);
+            let again = letter.clone().again();
+            let (first, second) = join!(rack.deliver_submit(&letter), rack.deliver_submit(&again));
+            first.and(second).unwrap();
+            rack.follow(task).await;
+            let record = rack.ended(record.cycle).await;
+            assert_eq!(record.outcomes[&task.machine], Outcome::Passed, "{name}");
+            assert_eq!(rack.posts(), 2, "{name}");
+        });
     }
+    cases.join_all().await;
 }
 
 /// What a doubtful task asks before it claims, and what it asks before it posts.

@@ -98,6 +98,8 @@ async fn progress_is_told_when_the_state_changes() {
         "setup",
         "provision",
         "provision",
+        "",
+        "provision",
         "brand new state",
     ] {
         rack.report(&task, state, phases([])).await;
