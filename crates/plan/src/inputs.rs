@@ -25,7 +25,7 @@ pub struct Inputs {
     pub whoami: String,
     /// The machines that carry the rack's tag.
     pub machines: Vec<Machine>,
-    /// All agents of the Testflinger server.
+    /// The agents of the Testflinger server; those with the name of none of these machines may be left out.
     pub agents: Vec<Agent>,
     /// Machines that a job of ours has, and the job.
     pub claims: BTreeMap<MachineName, JobId>,

@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 use crate::retry_after::{date, retry_after};
 
 /// Up to this size a body is collected and parsed in place, which takes less than a handover to another thread would.
-const SMALL: usize = 256 << 10;
+const SMALL: usize = 512 << 10;
 
 /// How much of a refusal's body is read.
 const REFUSAL: u64 = 64 << 10;

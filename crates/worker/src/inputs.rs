@@ -1,6 +1,6 @@
 //! Everything a cycle's decisions need, read from MAAS, Testflinger and the machine records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,17 @@ impl Sources {
         paused: bool,
         policy: Policy,
     ) -> Result<Inputs, Unreadable> {
+        let (inputs, _) = self.read_with_sizes(rack, paused, policy).await?;
+        Ok(inputs)
+    }
+
+    /// The same, with the sizes of both lists, by which a sudden shrink is noticed.
+    pub async fn read_with_sizes(
+        &self,
+        rack: &RackName,
+        paused: bool,
+        policy: Policy,
+    ) -> Result<(Inputs, Sizes), Unreadable> {
         let (machines, agents, whoami, allowed_queues) = tokio::try_join!(
             async {
                 self.maas
@@ -81,8 +92,14 @@ impl Sources {
             .into_iter()
             .map(machine)
             .collect::<Result<Vec<_>, _>>()?;
+        let sizes = Sizes {
+            machines: machines.len(),
+            agents: agents.len(),
+        };
+        // A fleet can be large, and a rack's cycle needs little of it: the rest must not wait here for the broker.
+        let agents = of_machines(agents, &machines);
         let claims = self.claims(&machines).await?;
-        Ok(Inputs {
+        let inputs = Inputs {
             v: Inputs::VERSION,
             now: Timestamp::now(),
             rack: rack.clone(),
@@ -90,10 +107,11 @@ impl Sources {
             policy,
             whoami,
             machines,
-            agents: Arc::unwrap_or_clone(agents),
+            agents,
             claims,
             allowed_queues,
-        })
+        };
+        Ok((inputs, sizes))
     }
 
     async fn whoami(&self) -> Result<String, Trouble> {
@@ -121,12 +139,17 @@ impl Sources {
     }
 }
 
-/// The sizes by which a sudden shrink is noticed.
-pub fn sizes(inputs: &Inputs) -> Sizes {
-    Sizes {
-        machines: inputs.machines.len(),
-        agents: inputs.agents.len(),
-    }
+/// The agents that bear the name of one of these machines.
+fn of_machines(agents: Arc<Vec<Agent>>, machines: &[Machine]) -> Vec<Agent> {
+    let names: BTreeSet<&str> = machines
+        .iter()
+        .map(|machine| machine.hostname.as_str())
+        .collect();
+    agents
+        .iter()
+        .filter(|agent| names.contains(agent.name.as_str()))
+        .cloned()
+        .collect()
 }
 
 fn machine(read: maas::Machine) -> Result<Machine, Trouble> {

@@ -8,7 +8,7 @@ use plan::shrink::{Judgement, judge};
 
 use super::Handler;
 use super::identity::Identity;
-use crate::inputs::{Unreadable, sizes};
+use crate::inputs::Unreadable;
 use crate::trouble::Trouble;
 
 /// The largest cycle record, in bytes: the broker takes messages up to 1 MB, and outcomes are added later.
@@ -25,12 +25,12 @@ impl Handler {
     ) -> Result<Fate, Unreadable> {
         let policy = self.settings.policy_of(rack);
         let paused = rack.is_some_and(|rack| rack.paused.is_some());
-        let inputs = self
+        let (inputs, sizes) = self
             .sources
-            .read(&tick.rack, paused, policy.clone())
+            .read_with_sizes(&tick.rack, paused, policy.clone())
             .await?;
         if let Some(rack) = rack {
-            self.believe(tick, identity, rack, sizes(&inputs)).await?;
+            self.believe(tick, identity, rack, sizes).await?;
         }
         let period = rack
             .and_then(|rack| plan::slots::Slots::new(&rack.schedule, &tick.rack).ok())
