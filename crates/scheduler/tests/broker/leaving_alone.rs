@@ -141,6 +141,10 @@ async fn where_nothing_is_lost_the_sweep_changes_nothing() {
         .unwrap();
     stage.write_cycle(&record).await;
     stage.write_cycle(&done).await;
+    // A cycle that became complete just now, and stays that young: whoever completed it is about to tell its end.
+    stage
+        .write_cycle(&complete(cycle(ahead(600), &["n3"])))
+        .await;
     done = complete(cycle(ago(50_000), &["n2"]));
     done.closed = true;
     stage.write_cycle(&done).await;
