@@ -78,7 +78,7 @@ fn send(text: impl Into<Vec<u8>>) -> Step {
 
 /// A long string in a document that goes on as given.
 fn long(after: &str) -> String {
-    format!(r#"{{"log": "{}"{after}"#, "x".repeat(400 << 10))
+    format!(r#"{{"log": "{}"{after}"#, "x".repeat(600 << 10))
 }
 
 #[tokio::test]
