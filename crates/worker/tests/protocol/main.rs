@@ -7,6 +7,7 @@ mod crash_points;
 mod submit;
 mod submit_answers;
 mod submit_doubt;
+mod submit_recalled;
 mod tick;
 mod tick_slots;
 mod tick_trouble;
