@@ -14,7 +14,7 @@ use bus::{Bucket, Bus, Entry, Outgoing, Written};
 use model::cycle::CycleRecord;
 use model::event::Event;
 use model::id::CycleId;
-use model::machine::{Forbidden, MachineRecord};
+use model::machine::{Claim, Forbidden, MachineRecord};
 use model::name::{MachineName, RackName};
 use model::rack::RackRecord;
 use model::subject::{bucket, key};
@@ -135,7 +135,10 @@ impl Ledger {
         let mut records = self.machines.get_many(keys).await?;
         let entries = machines.into_iter().map(|machine| {
             let entry = MachineEntry::of(records.remove(&key::machine(machine)));
-            self.recent.put(machine, entry.clone());
+            // Only an idle machine is about to be claimed.
+            if entry.record.claim == Claim::Idle {
+                self.recent.put(machine, entry.clone());
+            }
             (machine.clone(), entry)
         });
         Ok(entries.collect())

@@ -8,7 +8,7 @@ use model::name::MachineName;
 
 use crate::MachineEntry;
 
-/// Records remembered at a time: a few megabytes. A rack has fewer machines than this.
+/// Records remembered at a time. One takes a few kilobytes at the most.
 const REMEMBERED: usize = 2048;
 
 #[derive(Default)]

@@ -128,7 +128,7 @@ impl CycleRecord {
         if !planned.deploy.contains_key(machine) || self.outcomes.contains_key(machine) {
             return false;
         }
-        self.outcomes.insert(machine.clone(), outcome.clone());
+        self.outcomes.insert(machine.clone(), outcome.brief());
         self.settled_at = self.settled_at.max(Some(at));
         true
     }

@@ -9,6 +9,7 @@ pub mod name;
 pub mod outcome;
 pub mod policy;
 pub mod rack;
+pub mod record;
 pub mod schedule;
 pub mod speed;
 pub mod subject;

@@ -194,6 +194,17 @@ impl Outcome {
         }
     }
 
+    /// The outcome without a refusal's message: a cycle keeps one per machine, and has to fit into a message.
+    pub fn brief(&self) -> Self {
+        match self {
+            Self::Rejected { status, .. } => Self::Rejected {
+                status: *status,
+                message: String::new(),
+            },
+            other => other.clone(),
+        }
+    }
+
     /// Whether a job ran and was followed to its end.
     pub fn is_verdict(&self) -> bool {
         !matches!(self, Self::Skipped(_) | Self::Rejected { .. })

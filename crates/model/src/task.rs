@@ -227,6 +227,9 @@ pub struct Watch {
     /// How many looks in a row failed.
     #[serde(default)]
     pub failed: u32,
+    /// Whether a look before this one told that the job is overdue.
+    #[serde(default)]
+    pub overdue: bool,
     /// W3C trace context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -250,6 +253,7 @@ impl Submit {
             absent: 0,
             let_go: 0,
             failed: 0,
+            overdue: false,
             traceparent: self.traceparent.clone(),
         }
     }

@@ -30,6 +30,7 @@ fn task(absent: u32, let_go: u32) -> Watch {
         absent,
         let_go,
         failed: 0,
+        overdue: false,
         traceparent: None,
     }
 }

@@ -38,8 +38,10 @@ pub fn next_tick_attempt(
 }
 
 /// How long a message is given back after its delivery number `attempt` (from 1) failed.
-pub fn after_attempt(attempt: u32, retry_after: Option<Duration>) -> Duration {
-    step(&DELIVERY, attempt).max(asked(retry_after))
+pub fn after_attempt(attempt: u32, retry_after: Option<Duration>, speed: Speed) -> Duration {
+    speed
+        .shorten(step(&DELIVERY, attempt))
+        .max(asked(retry_after))
 }
 
 fn step(seconds: &[u64], attempt: u32) -> Duration {
@@ -129,20 +131,23 @@ mod tests {
         assert_eq!(wait(1, NO_LIMIT, Some(5), Speed::REAL), Some(30));
         assert_eq!(wait(1, NO_LIMIT, Some(u64::MAX), Speed::REAL), Some(900));
         assert_eq!(
-            after_attempt(1, Some(Duration::from_secs(7))),
+            after_attempt(1, Some(Duration::from_secs(7)), Speed::REAL),
             Duration::from_secs(7)
         );
         assert_eq!(
-            after_attempt(7, Some(Duration::from_secs(7))),
+            after_attempt(7, Some(Duration::from_secs(7)), Speed::REAL),
             Duration::from_secs(120)
         );
-        assert_eq!(after_attempt(1, Some(Duration::MAX)), LONGEST_WAIT);
+        assert_eq!(
+            after_attempt(1, Some(Duration::MAX), Speed::REAL),
+            LONGEST_WAIT
+        );
     }
 
     #[test]
     fn a_message_is_given_back_for_longer_each_time() {
         let waits: Vec<u64> = (1..=9)
-            .map(|attempt| after_attempt(attempt, None).as_secs())
+            .map(|attempt| after_attempt(attempt, None, Speed::REAL).as_secs())
             .collect();
         assert_eq!(waits, [1, 2, 5, 10, 30, 60, 120, 120, 120]);
     }

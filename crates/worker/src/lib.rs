@@ -25,10 +25,8 @@ use crate::inputs::Sources;
 /// Ticks at work at a time in one worker. Each holds two lists in memory, and MAAS has one database.
 const TICKS: usize = 8;
 
-/// Works until `shutdown` resolves, then finishes what it began within the grace.
-///
-/// # Errors
-/// When the broker lacks something that the work needs, or cannot be reached for good.
+/// Works until `shutdown` resolves, then finishes what it began within the grace, and says how that went. Trouble with
+/// the broker is waited out.
 pub async fn run(
     settings: Settings,
     bus: Bus,

@@ -7,12 +7,12 @@ use model::rack::RackRecord;
 use model::speed::Speed;
 use model::task::TaskKind;
 
-/// A worker's settings. All waits are in real time; the speed is applied here.
+/// A worker's settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The worker's name, in claims and dead letters.
     pub name: String,
-    /// The policy of racks that set nothing else.
+    /// The policy of racks that set nothing else, in real time; the speed is applied when it is used.
     pub policy: Policy,
     /// By how much waits are divided.
     pub speed: Speed,

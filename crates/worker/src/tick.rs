@@ -6,7 +6,6 @@ mod identity;
 mod record;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bus::Written;
 use bus::runtime::{Delivery, TaskError};
@@ -14,9 +13,11 @@ use jiff::Timestamp;
 use ledger::{Ledger, LedgerError};
 use model::cycle::{CycleRecord, Fate, MissedCause, Origin};
 use model::event::{Event, Fact};
+use model::policy::Policy;
 use model::rack::RackRecord;
 use model::subject::{Subject, key};
 use model::task::{Resume, Tick};
+use plan::slots::Slots;
 
 use crate::inputs::{Sources, Unreadable};
 use crate::settings::Settings;
@@ -75,15 +76,24 @@ impl Handler {
                 tick.rack, tick.rack
             )));
         }
+        if let Some(spread) = tick.spread {
+            let policy = Policy {
+                spread,
+                ..self.settings.policy_of(rack.as_ref())
+            };
+            plan::policy::check(&policy).map_err(|error| {
+                TaskError::reject(format!("the tick's spread cannot be used: {error}"))
+            })?;
+        }
         let now = Timestamp::now();
-        if let Some(cause) = self.missed(tick, identity, rack.as_ref(), now)? {
+        if let Some(fate) = self.overtaken(tick, identity, rack.as_ref(), delivery, now)? {
             return self
-                .freeze(tick, identity, Fate::Missed { cause })
+                .freeze(tick, identity, fate)
                 .await
                 .map(Some)
                 .map_err(&broker);
         }
-        if identity.attempt == 1 {
+        if identity.attempt <= 1 {
             let fact = Fact::CycleStarted {
                 origin: identity.origin.clone(),
             };
@@ -105,38 +115,63 @@ impl Handler {
         }
     }
 
-    /// Why the tick is not run, if it is not.
-    fn missed(
+    /// What a tick leads to without reading anything: nothing, when its time is over or nobody wants it any more.
+    fn overtaken(
         &self,
         tick: &Tick,
         identity: &Identity,
         rack: Option<&RackRecord>,
+        delivery: &Delivery,
         now: Timestamp,
-    ) -> Result<Option<MissedCause>, TaskError> {
-        let catch_up = |period| plan::slots::catch_up(&self.settings.policy_of(rack), period);
-        let late = |since: Timestamp, window: Duration| {
-            identity.attempt == 1 && now > plan::slots::later(since, window)
+    ) -> Result<Option<Fate>, TaskError> {
+        let missed = |cause| Ok(Some(Fate::Missed { cause }));
+        let slots = match rack {
+            Some(rack) => Some(self.slots(tick, rack)?),
+            None => None,
         };
-        let Origin::Slot { slot } = identity.origin else {
-            return Ok(late(identity.ticked_at, catch_up(None)).then_some(MissedCause::Late));
+        if let Origin::Slot { slot } = identity.origin {
+            let (Some(rack), Some(slots)) = (rack, &slots) else {
+                return missed(MissedCause::Removed);
+            };
+            if rack.paused.is_some() {
+                return missed(MissedCause::Paused);
+            }
+            if !slots.contains(slot) {
+                return missed(MissedCause::Rescheduled);
+            }
+        }
+        let policy = self.settings.policy_of(rack);
+        let (since, period) = match identity.origin {
+            Origin::Slot { slot } => (slot, slots.map(|slots| slots.period())),
+            // The broker's clock, not that of whoever sent it.
+            Origin::Manual { .. } => (delivery.stored_at, None),
         };
-        let Some(rack) = rack else {
-            return Ok(Some(MissedCause::Removed));
-        };
-        let slots = plan::slots::Slots::new(&rack.schedule, &tick.rack).map_err(|error| {
+        let catch_up = plan::slots::catch_up(&policy, period);
+        if identity.attempt <= 1 {
+            let late = now > plan::slots::later(since, catch_up);
+            return if late {
+                missed(MissedCause::Late)
+            } else {
+                Ok(None)
+            };
+        }
+        // An attempt that waited for so long that no worker can have been there.
+        let window = plan::retry::tick_window(period, self.settings.speed).saturating_add(catch_up);
+        let late = now > plan::slots::later(identity.ticked_at, window);
+        Ok(late.then(|| Fate::Failed {
+            cause: MissedCause::Late.as_str().into(),
+            message: "no worker took up the next attempt in time".into(),
+            attempts: identity.attempt.saturating_sub(1),
+            at: now,
+        }))
+    }
+
+    fn slots(&self, tick: &Tick, rack: &RackRecord) -> Result<Slots, TaskError> {
+        Slots::new(&rack.schedule, &tick.rack).map_err(|error| {
             TaskError::reject(format!(
                 "the schedule of rack {} is unusable: {error}",
                 tick.rack
             ))
-        })?;
-        Ok(if rack.paused.is_some() {
-            Some(MissedCause::Paused)
-        } else if !slots.contains(slot) {
-            Some(MissedCause::Rescheduled)
-        } else if late(slot, catch_up(Some(slots.period()))) {
-            Some(MissedCause::Late)
-        } else {
-            None
         })
     }
 
@@ -209,7 +244,7 @@ impl Handler {
                     cycle: identity.cycle,
                     origin: identity.origin.clone(),
                     ticked_at: identity.ticked_at,
-                    attempt: attempt + 1,
+                    attempt: attempt.saturating_add(1),
                 };
                 let next = Tick {
                     resume: Some(resume),

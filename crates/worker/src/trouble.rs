@@ -6,6 +6,7 @@ use std::time::Duration;
 use bus::runtime::TaskError;
 use ledger::LedgerError;
 use maas::MaasError;
+use model::speed::Speed;
 use testflinger::TestflingerError;
 
 /// MAAS does not know the rack's tag.
@@ -57,13 +58,18 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Gives a message back because the broker or a remote failed; `attempt` counts its deliveries from 1.
-pub(crate) fn again(attempt: u32, trouble: &Trouble) -> TaskError {
-    let after = plan::retry::after_attempt(attempt, trouble.retry_after);
+/// Gives a message back because a remote failed; `attempt` counts its deliveries from 1.
+pub(crate) fn again(attempt: u32, trouble: &Trouble, speed: Speed) -> TaskError {
+    let after = plan::retry::after_attempt(attempt, trouble.retry_after, speed);
     TaskError::retry(after, format!("{}: {}", trouble.cause, trouble.message))
 }
 
-/// The same for the broker.
+/// The same for the broker, which lives in real time at any speed.
 pub(crate) fn broker_again(attempt: u32) -> impl Fn(LedgerError) -> TaskError {
-    move |error| TaskError::retry(plan::retry::after_attempt(attempt, None), chain(&error))
+    move |error| {
+        TaskError::retry(
+            plan::retry::after_attempt(attempt, None, Speed::REAL),
+            chain(&error),
+        )
+    }
 }

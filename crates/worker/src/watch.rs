@@ -8,9 +8,11 @@ use bus::runtime::{Delivery, TaskError};
 use jiff::Timestamp;
 use ledger::{Ledger, LedgerError, MachineEntry};
 use model::event::{Event, Fact, Job};
+use model::id::JobId;
 use model::machine::{CancelCause, CancelRequest, Claim, Settled};
 use model::task::Watch;
 use plan::look::{Conclusion, Counters, Seen};
+use plan::slots::later;
 use plan::verdict::ResultDocument;
 use testflinger::{JobResult, Presence, Testflinger};
 
@@ -56,6 +58,12 @@ pub struct Handler {
 impl bus::runtime::Handler<Watch> for Handler {
     async fn handle(&self, task: Watch, delivery: &Delivery) -> Result<(), TaskError> {
         let broker = broker_again(delivery.attempt);
+        if task.job != JobId::of(task.cycle, &task.machine) {
+            return Err(TaskError::reject(format!(
+                "{} is not the job of {} in its cycle",
+                task.job, task.machine
+            )));
+        }
         for _ in 0..ROUNDS {
             let entry = self.ledger.machine(&task.machine).await.map_err(&broker)?;
             if let Some(settled) = entry.record.settled.get(&task.job) {
@@ -101,22 +109,7 @@ impl Handler {
             Ok(sight) => sight,
             Err(trouble) => {
                 tracing::warn!(job.id = %task.job, cause = trouble.cause, "a look failed and is repeated: {trouble}");
-                if entry.record.claim.cancel().is_some() {
-                    self.ask_to_cancel(task).await;
-                }
-                let next = Watch {
-                    failed: task.failed.saturating_add(1),
-                    look: task.look.saturating_add(1),
-                    ..task.clone()
-                };
-                let due = plan::look::repeat_look(
-                    &task.pace,
-                    next.failed,
-                    Timestamp::now(),
-                    trouble.retry_after,
-                );
-                self.ledger.arm_look(&next, due).await?;
-                return Ok(true);
+                return self.look_failed(task, entry, &trouble).await;
             }
         };
         if let Some(state) = sight.state()
@@ -146,15 +139,10 @@ impl Handler {
         counters: Counters,
     ) -> Result<bool, LedgerError> {
         let now = Timestamp::now();
-        // Before the claim is `running` there is no deadline.
-        let deadline = match &entry.record.claim {
-            Claim::Running(running) => running.deadline,
-            Claim::Submitting(_) | Claim::Idle => Timestamp::MAX,
-        };
-        if !self
-            .see_to_cancel(task, entry, sight, deadline, now)
-            .await?
-        {
+        let deadline = deadline_of(&entry);
+        let state = sight.state();
+        let overdue = now >= deadline;
+        if !self.see_to_cancel(task, entry, state, overdue, now).await? {
             return Ok(false);
         }
         let next = Watch {
@@ -166,6 +154,7 @@ impl Handler {
             absent: counters.absent,
             let_go: counters.let_go,
             failed: 0,
+            overdue: task.overdue || overdue,
             ..task.clone()
         };
         self.ledger
@@ -174,6 +163,32 @@ impl Handler {
                 plan::look::next_look(&task.pace, deadline, now, counters),
             )
             .await?;
+        Ok(true)
+    }
+
+    /// A look that learnt nothing is repeated; a cancel that was asked for does not wait for better answers. A deadline
+    /// that passes while nobody can look proves nothing of the job, so it counts only when it is twice over. False as in
+    /// [`Handler::look`].
+    async fn look_failed(
+        &self,
+        task: &Watch,
+        entry: MachineEntry,
+        trouble: &Trouble,
+    ) -> Result<bool, LedgerError> {
+        let now = Timestamp::now();
+        let overdue = now >= later(deadline_of(&entry), task.pace.deadline);
+        if !self.see_to_cancel(task, entry, None, overdue, now).await? {
+            return Ok(false);
+        }
+        let failed = task.failed.saturating_add(1);
+        let next = Watch {
+            failed,
+            look: task.look.saturating_add(1),
+            overdue: task.overdue || overdue,
+            ..task.clone()
+        };
+        let due = plan::look::repeat_look(&task.pace, failed, now, trouble.retry_after);
+        self.ledger.arm_look(&next, due).await?;
         Ok(true)
     }
 
@@ -207,26 +222,32 @@ impl Handler {
         })
     }
 
-    /// M9 where it is due, and the request at Testflinger, repeated on each look because an agent's next report may
-    /// have overwritten it. False when the record has to be read again.
+    /// Tells once that a job is overdue; makes M9 where it is due; and repeats the request at Testflinger on each look,
+    /// because an agent's next report may have overwritten it. False when the record has to be read again.
     async fn see_to_cancel(
         &self,
         task: &Watch,
         entry: MachineEntry,
-        sight: &Sight,
-        deadline: Timestamp,
+        state: Option<&str>,
+        overdue: bool,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
+        if overdue && !task.overdue {
+            let deadline = deadline_of(&entry);
+            let fact = Fact::JobOverdue {
+                job: about(task),
+                deadline,
+            };
+            self.publish(task, deadline, fact).await?;
+        }
         let request = match (&entry.record.claim, entry.record.claim.cancel()) {
             (_, Some(_)) => None,
-            (Claim::Running(_), None) if sight.state().is_some_and(plan::look::needs_agent) => {
-                Some((
-                    CancelCause::Seen,
-                    "testflinger",
-                    "it was cancelled in Testflinger",
-                ))
-            }
-            (Claim::Running(_), None) if now >= deadline => Some((
+            (Claim::Running(_), None) if state.is_some_and(plan::look::needs_agent) => Some((
+                CancelCause::Seen,
+                "testflinger",
+                "it was cancelled in Testflinger",
+            )),
+            (Claim::Running(_), None) if overdue => Some((
                 CancelCause::Deadline,
                 "racktick",
                 "it ran past its deadline",
@@ -234,13 +255,6 @@ impl Handler {
             _ => return Ok(true),
         };
         if let Some((cause, by, why)) = request {
-            if cause == CancelCause::Deadline {
-                let fact = Fact::JobOverdue {
-                    job: about(task),
-                    deadline,
-                };
-                self.publish(task, deadline, fact).await?;
-            }
             let request = CancelRequest {
                 cause,
                 by: by.into(),
@@ -349,6 +363,14 @@ impl Handler {
                 fact,
             })
             .await
+    }
+}
+
+/// Before the claim is `running` there is no deadline.
+fn deadline_of(entry: &MachineEntry) -> Timestamp {
+    match &entry.record.claim {
+        Claim::Running(running) => running.deadline,
+        Claim::Submitting(_) | Claim::Idle => Timestamp::MAX,
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use model::id::JobId;
 use model::machine::{Claim, MachineRecord, Running, Settled};
 use model::task::Submit;
+use plan::slots::later;
 
 /// The next step.
 #[derive(Debug, PartialEq)]
@@ -39,7 +40,7 @@ pub(super) fn branch<'a>(
         Claim::Running(running) if running.job == task.job => Branch::Running(running),
         Claim::Submitting(claim) if claim.job == task.job => {
             // The margin covers the difference between two workers' clocks.
-            let left = (claim.until + margin).duration_since(now);
+            let left = later(claim.until, margin).duration_since(now);
             if left.is_positive() {
                 Branch::Wait(left.unsigned_abs())
             } else {

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use bus::runtime::{Delivery, TaskError};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ledger::MachineEntry;
 use model::machine::Settled;
-use model::outcome::{Outcome, Skip, SkipReason};
+use model::outcome::{LostCause, Outcome, Skip, SkipReason};
 use model::task::Submit;
 use serde_json::Map;
 use testflinger::{JobDocument, Presence, SubmitError};
@@ -46,13 +46,11 @@ impl Handler {
                             .give_up(task, entry, own.attempt, Outcome::Skipped(skip), delivery)
                             .await;
                     }
-                    if Timestamp::now() >= task.deploy_by {
-                        let skip = Skip::of(
-                            SkipReason::TooLate,
-                            "it had not reached Testflinger by deploy_by",
-                        );
+                    let late = Timestamp::now().duration_since(task.deploy_by);
+                    if !late.is_negative() {
+                        let outcome = never_there(late);
                         return self
-                            .give_up(task, entry, own.attempt, Outcome::Skipped(skip), delivery)
+                            .give_up(task, entry, own.attempt, outcome, delivery)
                             .await;
                     }
                 }
@@ -143,7 +141,7 @@ impl Handler {
         if let Some(pause) = rack.as_ref().and_then(|rack| rack.paused.as_ref()) {
             return Ok(Some(Skip::of(SkipReason::RackPaused, &pause.by)));
         }
-        let trouble = |error| again(delivery.attempt, &Trouble::from(error));
+        let trouble = |error| again(delivery.attempt, &Trouble::from(error), self.settings.speed);
         let found = self
             .testflinger
             .agent(task.machine.as_str())
@@ -170,16 +168,32 @@ impl Handler {
         let presence = self.testflinger.job(&task.job.to_string()).await;
         presence
             .map(|presence| presence == Presence::There)
-            .map_err(|error| again(delivery.attempt, &Trouble::from(error)))
+            .map_err(|error| again(delivery.attempt, &Trouble::from(error), self.settings.speed))
     }
 
     /// The attempt is left to settle: nothing it sent can arrive after that.
     fn after_settling(&self, delivery: &Delivery, trouble: &Trouble) -> TaskError {
-        let after = plan::retry::after_attempt(delivery.attempt, trouble.retry_after);
+        let after =
+            plan::retry::after_attempt(delivery.attempt, trouble.retry_after, self.settings.speed);
         TaskError::retry(after.max(self.settling()), trouble.to_string())
     }
 
     fn settling(&self) -> std::time::Duration {
         self.settings.timing.settle + self.settings.timing.margin
     }
+}
+
+/// What became of a job that was claimed, is not in Testflinger, and will not be submitted any more. Testflinger
+/// forgets jobs after seven days: near that, nobody can say whether the job was never there.
+fn never_there(late: SignedDuration) -> Outcome {
+    const FORGOTTEN: SignedDuration = SignedDuration::from_hours(6 * 24);
+    if late > FORGOTTEN {
+        return Outcome::Lost {
+            cause: LostCause::Gone,
+        };
+    }
+    Outcome::Skipped(Skip::of(
+        SkipReason::TooLate,
+        "it had not reached Testflinger by deploy_by",
+    ))
 }

@@ -11,8 +11,10 @@ use super::identity::Identity;
 use crate::inputs::Unreadable;
 use crate::trouble::Trouble;
 
-/// The largest cycle record, in bytes: the broker takes messages up to 1 MB, and outcomes are added later.
-const LARGEST: usize = 600_000;
+/// The largest cycle record, in bytes, when every machine has its outcome: the broker takes messages up to 1 MB.
+const LARGEST: usize = 1_000_000;
+/// An outcome takes at most this and the machine's name.
+const OUTCOME: usize = 150;
 
 impl Handler {
     /// Reads everything and decides.
@@ -53,13 +55,13 @@ impl Handler {
             },
             job: policy.job,
         };
-        let size = serde_json::to_vec(&planned).map_or(usize::MAX, |json| json.len());
+        let size = size_in_the_end(&planned);
         if size > LARGEST {
             let machines = inputs.machines.len();
             return Err(Unreadable::Remote(Trouble {
                 cause: "too_many_machines",
                 message: format!(
-                    "the decisions for {machines} machines take {size} bytes; at most {LARGEST} fit: split the rack"
+                    "the record of {machines} machines may take {size} bytes; at most {LARGEST} fit: split the rack"
                 ),
                 retry_after: None,
             }));
@@ -103,4 +105,14 @@ impl Handler {
             })),
         }
     }
+}
+
+fn size_in_the_end(planned: &Planned) -> usize {
+    let decisions = serde_json::to_vec(planned).map_or(usize::MAX, |json| json.len());
+    let outcomes = planned
+        .deploy
+        .keys()
+        .map(|name| name.as_str().len() + OUTCOME)
+        .sum();
+    decisions.saturating_add(outcomes)
 }

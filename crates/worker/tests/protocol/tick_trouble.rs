@@ -1,6 +1,8 @@
 //! Ticks while MAAS or Testflinger cannot be read, or say what cannot be true: nothing is decided, and the cause has a
 //! name.
 
+use std::time::Duration;
+
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -237,6 +239,54 @@ async fn an_attempt_of_a_slot_is_not_late() {
     });
     let record = rack.decided(&letter).await;
     assert_eq!(planned(&record).deploy.len(), 1);
+}
+
+/// All workers were gone for so long that nobody may act on the tick any more.
+#[tokio::test]
+async fn an_attempt_that_waited_past_its_window_fails_and_submits_nothing() {
+    let world = World::start().await;
+    for (name, is_slot) in [("slot", true), ("manual", false)] {
+        let rack = world.rack(name, 1).await;
+        rack.add(&six_hourly()).await;
+        let slot = last_slot();
+        let origin = match is_slot {
+            true => model::cycle::Origin::Slot { slot },
+            false => model::cycle::Origin::Manual {
+                by: None,
+                reason: None,
+            },
+        };
+        let mut letter = Letter::tick(&rack.name);
+        letter.task.resume = Some(model::task::Resume {
+            cycle: CycleId::of_slot(&rack.name, slot),
+            origin,
+            ticked_at: ago(10 * 3600),
+            attempt: 2,
+        });
+        rack.deliver_tick(&letter).await.unwrap();
+        let record = rack
+            .record(CycleId::of_slot(&rack.name, slot))
+            .await
+            .unwrap();
+        assert!(
+            matches!(&record.fate, model::cycle::Fate::Failed { cause, .. } if cause == "late"),
+            "{:?}",
+            record.fate
+        );
+        assert!(record.closed);
+        assert_eq!(rack.submits_sent().await, 0);
+    }
+}
+
+/// Testflinger forgets jobs after seven days, and with them the proof that a job was submitted.
+#[tokio::test]
+async fn a_spread_of_weeks_is_refused() {
+    let world = World::start().await;
+    let rack = world.rack("r1", 1).await;
+    let mut letter = Letter::tick(&rack.name);
+    letter.task.spread = Some(Duration::from_secs(8000 * 3600));
+    let refused = rack.deliver_tick(&letter).await.unwrap_err();
+    assert!(refused.contains("spread"), "{refused}");
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use lab::{Fault, FaultKind};
 use model::event::Fact;
-use model::machine::{CancelCause, Claim};
+use model::machine::{CancelCause, CancelRequest, Claim};
 use model::outcome::{LostCause, Outcome};
 use model::task::Submit;
 use tokio::task::JoinSet;
@@ -342,7 +343,7 @@ async fn past_its_deadline_a_job_is_cancelled_and_keeps_the_machine_until_it_is_
 async fn a_deadline_that_nobody_could_look_at_changes_no_verdict() {
     let world = World::start().await;
     let mut rack = world.rack_by_hand("r1", 1).await;
-    rack.settings.policy.deadline = Duration::from_millis(1);
+    rack.settings.policy.deadline = Duration::from_secs(4);
     let record = rack.cycle().await;
     let task = &submits(&record)[0];
     rack.run(task).await;
@@ -352,6 +353,14 @@ async fn a_deadline_that_nobody_could_look_at_changes_no_verdict() {
         count: 2,
         ..Fault::new(RESULT, FaultKind::Status)
     });
+    let deadline = match rack.machine(&task.machine).await.claim {
+        Claim::Running(claim) => claim.deadline,
+        other => panic!("{other:?}"),
+    };
+    testkit::until(Duration::from_secs(20), "the deadline comes", async || {
+        Timestamp::now() >= deadline
+    })
+    .await;
     look(&rack, task).await;
     look(&rack, task).await;
     assert!(is_claimed(&rack, task).await);
@@ -359,6 +368,62 @@ async fn a_deadline_that_nobody_could_look_at_changes_no_verdict() {
     let record = rack.ended(record.cycle).await;
     assert_eq!(record.outcomes[&task.machine], Outcome::Passed);
     assert!(rack.events(record.cycle, "job", "overdue").await.is_empty());
+}
+
+/// A result that can never be read must not hold the machine for ever.
+#[tokio::test]
+async fn a_job_that_nobody_can_look_at_is_cancelled_when_its_deadline_is_twice_over() {
+    let world = World::start().await;
+    let mut rack = world.rack_by_hand("r1", 1).await;
+    rack.settings.policy.deadline = Duration::from_millis(1);
+    let record = rack.cycle().await;
+    let task = &submits(&record)[0];
+    rack.run(task).await;
+    rack.lab.inject(Fault {
+        count: 2,
+        ..Fault::new(RESULT, FaultKind::Status)
+    });
+    look(&rack, task).await;
+    look(&rack, task).await;
+    let claim = rack.machine(&task.machine).await.claim;
+    assert_eq!(claim.cancel().unwrap().cause, CancelCause::Deadline);
+    assert_eq!(rack.events(record.cycle, "job", "overdue").await.len(), 1);
+}
+
+/// A person asked first; that the deadline passed as well is still told, once.
+#[tokio::test]
+async fn a_cancelled_job_that_does_not_end_becomes_overdue() {
+    let world = World::start().await;
+    let mut rack = world.rack_by_hand("r1", 1).await;
+    rack.settings.policy.deadline = Duration::from_millis(1);
+    let record = rack.cycle().await;
+    let task = &submits(&record)[0];
+    rack.run(task).await;
+    let request = CancelRequest {
+        cause: CancelCause::Asked,
+        by: "ann".into(),
+        why: String::new(),
+        at: Timestamp::now(),
+    };
+    rack.change(&task.machine, |machine| {
+        machine.ask_to_cancel(task.job, request.clone()).unwrap();
+    })
+    .await;
+    look(&rack, task).await;
+    look(&rack, task).await;
+    assert_eq!(rack.events(record.cycle, "job", "overdue").await.len(), 1);
+    let claim = rack.machine(&task.machine).await.claim;
+    assert_eq!(claim.cancel().unwrap().by, "ann");
+}
+
+#[tokio::test]
+async fn a_look_at_another_machines_job_is_refused() {
+    let world = World::start().await;
+    let (rack, task) = running(&world, "r1").await;
+    let mut letter = Letter::watch(&task.first_look());
+    letter.task.machine = "r1-m99".parse().unwrap();
+    let refused = rack.deliver_watch(&letter).await.unwrap_err();
+    assert!(refused.contains("is not the job of r1-m99"), "{refused}");
 }
 
 #[tokio::test]

@@ -155,7 +155,7 @@ impl Rack {
         let record = self.machine(machine).await;
         assert_ne!(record.claim.job(), Some(job), "{machine} is still claimed");
         if let Some(settled) = record.settled.get(&job) {
-            assert_eq!(&settled.outcome, outcome);
+            assert_eq!(&settled.outcome.brief(), outcome);
         }
     }
 }
