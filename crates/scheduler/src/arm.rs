@@ -67,11 +67,8 @@ pub(crate) async fn racks(
                 Some(entry) => (change.key, Some(entry.value)),
                 None => continue,
             },
-            Err(error @ BusError::Malformed { .. }) => {
-                tracing::error!("a rack is left as it is: {error}");
-                let BusError::Malformed { key, .. } = error else {
-                    continue;
-                };
+            Err(BusError::Malformed { key, source, .. }) => {
+                tracing::error!(rack.name = key, "the rack is left as it is: {source}");
                 (key, None)
             }
             Err(error) => return Err(error.into()),

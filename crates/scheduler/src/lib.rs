@@ -25,6 +25,9 @@ const ARM_EVERY: Duration = Duration::from_secs(20);
 /// No pass comes more often than this, whatever is asked for.
 const SHORTEST: Duration = Duration::from_millis(100);
 
+/// Nor less often, so that no instant is out of reach.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// What a scheduler is told.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -78,7 +81,8 @@ async fn work(
 }
 
 fn every(period: Duration, first: Duration) -> tokio::time::Interval {
-    let mut interval = interval_at(Instant::now() + first, period.max(SHORTEST));
+    let first = Instant::now() + first.min(LONGEST);
+    let mut interval = interval_at(first, period.clamp(SHORTEST, LONGEST));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }

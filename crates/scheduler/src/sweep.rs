@@ -15,7 +15,7 @@ use model::name::{MachineName, RackName};
 use model::rack::RackRecord;
 use model::subject::Subject;
 use model::task::Submit;
-use plan::slots::Slots;
+use plan::slots::{Slots, later};
 
 use crate::view::View;
 use crate::waiting::Waiting;
@@ -29,6 +29,8 @@ pub(crate) struct Sweep {
     ledger: Ledger,
     settings: Settings,
     view: View,
+    /// What the broker reported of messages that no worker survived.
+    reports: dead::Reports,
     /// Jobs that had no look stored at the last pass.
     unwatched: BTreeSet<JobId>,
     /// When a submit may be brought back again, and how often it was.
@@ -41,6 +43,7 @@ impl Sweep {
             ledger,
             settings,
             view: View::default(),
+            reports: dead::Reports::default(),
             unwatched: BTreeSet::new(),
             brought_back: BTreeMap::new(),
         }
@@ -61,8 +64,8 @@ impl Sweep {
 
     /// Messages that no worker survived become dead letters. Where they are they would look like work under way, and
     /// nothing would bring it back.
-    async fn bury(&self) -> Result<(), LedgerError> {
-        for stuck in dead::stuck(self.ledger.bus()).await? {
+    async fn bury(&mut self) -> Result<(), LedgerError> {
+        for stuck in self.reports.stuck(self.ledger.bus()).await? {
             tracing::error!(
                 subject = stuck.message.subject,
                 "no worker survived this message: it becomes a dead letter"
@@ -169,9 +172,10 @@ impl Sweep {
             let message = ledger::outgoing(Subject::Submit { rack, machine }, &task)
                 .with_id(format!("{job}.sweep.{}", now.as_second()));
             self.ledger.bus().publish(message).await?;
-            let rest = self.settings.settle * 2u32.saturating_pow(times).min(SLOWEST);
+            let slower = 2u32.saturating_pow(times).min(SLOWEST);
+            let again = later(now, self.settings.settle.saturating_mul(slower));
             self.brought_back
-                .insert(job, (now + rest, times.saturating_add(1)));
+                .insert(job, (again, times.saturating_add(1)));
         }
         Ok(())
     }
@@ -241,7 +245,7 @@ impl Sweep {
 
     /// M10: fates that no message can ask for any more.
     async fn forget(&self, now: Timestamp) -> Result<(), LedgerError> {
-        let margin = signed(self.settings.settle * 2);
+        let margin = signed(self.settings.settle.saturating_mul(2));
         let mut closed = BTreeMap::new();
         for (machine, view) in &self.view.machines {
             let mut over = BTreeSet::new();

@@ -10,9 +10,8 @@ use model::cycle::{CycleRecord, Fate};
 use model::id::{CycleId, JobId};
 use model::machine::{Claim, MachineRecord};
 use model::name::MachineName;
+use model::record::Record;
 use model::subject::key;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 /// Reads overlap by this much, because the broker's clock and ours differ. Reading a change twice costs little; one
 /// that is left out would be missing until the next start.
@@ -129,13 +128,12 @@ impl View {
 }
 
 /// The next change. A value that cannot be read does not keep the rest from being looked after.
-async fn next_readable<V: Serialize + DeserializeOwned>(
-    changes: &mut Changes<V>,
-) -> Result<Option<Change<V>>, BusError> {
+async fn next_readable<V: Record>(changes: &mut Changes<V>) -> Result<Option<Change<V>>, BusError> {
     loop {
         match changes.next_stored().await {
             Err(error @ BusError::Malformed { .. }) => {
-                tracing::error!("left out of the sweep: {error}");
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "a record is left out of the sweep");
             }
             other => return other,
         }

@@ -142,15 +142,15 @@ async fn where_nothing_is_lost_the_sweep_changes_nothing() {
     stage.write_cycle(&record).await;
     stage.write_cycle(&done).await;
     // A cycle that became complete just now, and stays that young: whoever completed it is about to tell its end.
-    stage
-        .write_cycle(&complete(cycle(ahead(600), &["n3"])))
-        .await;
+    let young = complete(cycle(ahead(600), &["n3"]));
+    stage.write_cycle(&young).await;
     done = complete(cycle(ago(50_000), &["n2"]));
     done.closed = true;
     stage.write_cycle(&done).await;
 
     let scheduler = stage.scheduler(SETTLE).await;
     stage.until_swept(0).await;
+    assert!(!stage.is_closed(&young.rack, young.cycle).await);
     let before = stage.everything().await;
     assert!(before.len() > 60, "{}", before.len());
     for pass in 1..=3 {
