@@ -130,7 +130,7 @@ impl Handler {
                 after,
                 "an earlier attempt may still reach Testflinger".to_owned(),
             )),
-            Branch::Renew => self.renew(task, entry, delivery).await,
+            Branch::Renew => self.hold(task, entry, delivery).await,
             Branch::TooLate => self.too_late(task, entry, now).await.map_err(&broker),
             Branch::Taken(by) => {
                 let skip = Skip::of(SkipReason::InFlight, by.to_string());
@@ -144,7 +144,7 @@ impl Handler {
                 {
                     return self.leave_out(task, entry, skip).await.map_err(&broker);
                 }
-                self.claim(task, entry, delivery).await
+                self.hold(task, entry, delivery).await
             }
         }
     }
@@ -165,8 +165,8 @@ impl Handler {
         now.duration_since(task.decided_at) > FRESH || delivery.attempt > 1 || task.swept
     }
 
-    /// M1, then on to the POST.
-    async fn claim(
+    /// M1, or M2 where the claim is the job's own; then on to Testflinger.
+    async fn hold(
         &self,
         task: &Submit,
         mut entry: MachineEntry,
@@ -175,82 +175,38 @@ impl Handler {
         let begun = Instant::now();
         let now = Timestamp::now();
         let attempt = Uuid::new_v4();
-        let claim = Submitting {
-            job: task.job,
-            cycle: task.cycle,
-            rack: task.rack.clone(),
-            by: self.settings.name.clone(),
-            attempt,
-            until: later(now, self.settings.timing.settle),
-            deploy_by: task.deploy_by,
-            cancel: None,
-        };
-        if entry.record.take(claim, now).is_err() {
-            return Ok(Step::Again);
-        }
-        match self
-            .ledger
-            .write_machine(&task.machine, &entry)
-            .await
-            .map_err(broker_again(delivery.attempt))?
-        {
-            Written::Conflict => Ok(Step::Again),
-            Written::Done(revision) => {
-                entry.revision = Some(revision);
-                let ask_first = self.is_doubtful(task, delivery, now);
-                self.bring_there(
-                    task,
-                    entry,
-                    post::Own {
-                        attempt,
-                        begun,
-                        ask_first,
-                    },
-                    delivery,
-                )
-                .await
-            }
-        }
-    }
-
-    /// M2, then on to asking, and to the POST if the job is not there.
-    async fn renew(
-        &self,
-        task: &Submit,
-        mut entry: MachineEntry,
-        delivery: &Delivery,
-    ) -> Result<Step, TaskError> {
-        let begun = Instant::now();
-        let now = Timestamp::now();
-        let attempt = Uuid::new_v4();
+        let by = self.settings.name.clone();
         let until = later(now, self.settings.timing.settle);
-        if entry
-            .record
-            .renew(task.job, &self.settings.name, attempt, until, now)
-            .is_err()
-        {
+        let is_own = entry.record.claim.job() == Some(task.job);
+        let held = if is_own {
+            entry.record.renew(task.job, &by, attempt, until, now)
+        } else {
+            let claim = Submitting {
+                job: task.job,
+                cycle: task.cycle,
+                rack: task.rack.clone(),
+                by,
+                attempt,
+                until,
+                deploy_by: task.deploy_by,
+                cancel: None,
+            };
+            entry.record.take(claim, now)
+        };
+        if held.is_err() {
             return Ok(Step::Again);
         }
-        match self
-            .ledger
-            .write_machine(&task.machine, &entry)
-            .await
-            .map_err(broker_again(delivery.attempt))?
-        {
+        let written = self.ledger.write_machine(&task.machine, &entry).await;
+        match written.map_err(broker_again(delivery.attempt))? {
             Written::Conflict => Ok(Step::Again),
             Written::Done(revision) => {
                 entry.revision = Some(revision);
-                self.bring_there(
-                    task,
-                    entry,
-                    post::Own {
-                        attempt,
-                        begun,
-                        ask_first: true,
-                    },
-                    delivery,
-                )
-                .await
+                let own = post::Own {
+                    attempt,
+                    begun,
+                    ask_first: is_own || self.is_doubtful(task, delivery, now),
+                };
+                self.bring_there(task, entry, own, delivery).await
             }
         }
     }
