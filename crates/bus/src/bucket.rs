@@ -6,8 +6,9 @@ use std::marker::PhantomData;
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use model::record::Record;
+use serde::Deserialize;
+use serde::de::Error;
 
 use crate::connect::Bus;
 use crate::error::BusError;
@@ -75,7 +76,7 @@ impl Bus {
     }
 }
 
-impl<V: Serialize + DeserializeOwned> Bucket<V> {
+impl<V: Record> Bucket<V> {
     fn stream(&self) -> String {
         format!("KV_{}", self.name)
     }
@@ -92,7 +93,7 @@ impl<V: Serialize + DeserializeOwned> Bucket<V> {
     /// The value of a key, as the leader has it.
     ///
     /// # Errors
-    /// `Malformed` when the value is no `V`; else as any read.
+    /// `Malformed` when the value is no `V`, or of a later version than is known here; else as any read.
     pub async fn get(&self, key: &str) -> Result<Option<Entry<V>>, BusError> {
         match self.bus.last_on(&self.stream(), &self.subject(key)).await? {
             None => Ok(None),
@@ -232,7 +233,7 @@ impl<V: Serialize + DeserializeOwned> Bucket<V> {
         if is_deleted(stored) {
             return Ok(None);
         }
-        let value = serde_json::from_slice(&stored.body)
+        let value = parse(&stored.body)
             .map_err(|source| self.malformed(&self.key(&stored.subject), source))?;
         Ok(Some(Entry {
             value,
@@ -249,6 +250,27 @@ impl<V: Serialize + DeserializeOwned> Bucket<V> {
     }
 }
 
+/// Reads a record, unless a later racktick wrote it: written back, it would lose what is not known here.
+fn parse<V: Record>(body: &[u8]) -> Result<V, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u8,
+    }
+    let parsed = serde_json::from_slice::<V>(body);
+    let version = match &parsed {
+        Ok(value) => Some(value.version()),
+        // A later form need not parse; its version says more than what was stumbled over.
+        Err(_) => serde_json::from_slice(body).ok().map(|Version { v }| v),
+    };
+    match version.filter(|version| *version > V::LATEST) {
+        Some(version) => Err(serde_json::Error::custom(format!(
+            "it has version {version}, and this racktick knows {}: upgrade this racktick",
+            V::LATEST
+        ))),
+        None => parsed,
+    }
+}
+
 fn is_deleted(stored: &Stored) -> bool {
     matches!(stored.header(header::KV_OPERATION), Some("DEL" | "PURGE"))
 }
@@ -259,7 +281,7 @@ pub struct Changes<V> {
     reader: Reader,
 }
 
-impl<V: Serialize + DeserializeOwned> Changes<V> {
+impl<V: Record> Changes<V> {
     /// How many changes are stored already and still to come. Zero after the last value that was there at first.
     pub fn pending(&self) -> u64 {
         self.reader.pending()

@@ -1,12 +1,10 @@
 //! Dead letters, and messages that no worker survived.
 
-use std::collections::BTreeMap;
+mod stuck;
 
 use jiff::Timestamp;
 use model::dead::{Body, DeadLetter};
 use model::subject::{Subject, filter, stream};
-use serde::Deserialize;
-use serde_json::json;
 
 use crate::connect::Bus;
 use crate::error::BusError;
@@ -15,11 +13,10 @@ use crate::read::Start;
 use crate::stored::Stored;
 use crate::wire::header;
 
+pub use stuck::{Reports, Stuck, bury, stuck};
+
 /// How many bytes of headers a dead letter keeps: with the body it stays below the broker's limit of 1 MB.
 const LARGEST_HEADERS: usize = 32 * 1024;
-
-/// What the broker reports when it has delivered a message as often as it may.
-const EXHAUSTED: &str = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>";
 
 /// A dead letter with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,36 +27,6 @@ pub struct Kept {
     pub letter: DeadLetter,
     /// When the stream that held the message was created: with the letter's own fields, the message's place for ever.
     pub stream_created: Option<Timestamp>,
-}
-
-/// A message that was delivered as often as it may and never settled: every worker that had it died or hung. It stays
-/// in its stream, and nobody gets it any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stuck {
-    /// Its stream.
-    pub stream: String,
-    /// How often it was delivered.
-    pub deliveries: u32,
-    /// When the broker gave up.
-    pub at: Timestamp,
-    /// The message.
-    pub message: Stored,
-    /// When its stream was created.
-    stream_created: Timestamp,
-}
-
-#[derive(Deserialize)]
-struct Advisory {
-    stream: String,
-    stream_seq: u64,
-    #[serde(default)]
-    deliveries: u32,
-    timestamp: Timestamp,
-}
-
-#[derive(Deserialize)]
-struct StreamInfo {
-    created: Timestamp,
 }
 
 /// All dead letters, oldest first. One that is none is left out with a warning.
@@ -96,87 +63,6 @@ pub async fn drop(bus: &Bus, sequence: u64) -> Result<bool, BusError> {
         Some(_) => bus.delete(stream::DLQ, sequence).await,
         None => Ok(false),
     }
-}
-
-/// The messages that nobody gets any more and that are still there.
-///
-/// # Errors
-/// When the broker cannot be asked.
-pub async fn stuck(bus: &Bus) -> Result<Vec<Stuck>, BusError> {
-    let mut stuck = BTreeMap::new();
-    let mut created = BTreeMap::<String, Timestamp>::new();
-    for advisory in bus
-        .read(stream::DLQ, EXHAUSTED, Start::All)
-        .await?
-        .to_end()
-        .await?
-    {
-        let Ok(Advisory {
-            stream,
-            stream_seq,
-            deliveries,
-            timestamp,
-        }) = serde_json::from_slice(&advisory.body)
-        else {
-            tracing::warn!(
-                sequence = advisory.sequence,
-                "an advisory of the broker does not parse"
-            );
-            continue;
-        };
-        let key = (stream.clone(), stream_seq);
-        if stuck.contains_key(&key) {
-            continue;
-        }
-        let stream_created = match created.get(&stream) {
-            Some(created) => *created,
-            None => match bus
-                .api::<StreamInfo>(
-                    "reading a stream's age",
-                    &format!("STREAM.INFO.{stream}"),
-                    &json!({}),
-                )
-                .await
-            {
-                Ok(info) => *created.entry(stream.clone()).or_insert(info.created),
-                Err(BusError::Missing { .. }) => continue,
-                Err(error) => return Err(error),
-            },
-        };
-        // Gone: settled after all by the one that had it last, or dealt with before.
-        let Some(message) = bus.message(&stream, stream_seq).await? else {
-            continue;
-        };
-        // An advisory of an earlier stream of this name says nothing of this one.
-        if message.time <= timestamp {
-            stuck.insert(
-                key,
-                Stuck {
-                    stream,
-                    deliveries,
-                    at: timestamp,
-                    message,
-                    stream_created,
-                },
-            );
-        }
-    }
-    Ok(stuck.into_values().collect())
-}
-
-/// Makes a dead letter of a stuck message and removes it from its stream. May be repeated.
-///
-/// # Errors
-/// When the broker cannot be asked; the message is then still where it was.
-pub async fn bury(bus: &Bus, stuck: &Stuck, by: &str) -> Result<(), BusError> {
-    let why = format!(
-        "delivered {} times, and no worker came to an end with it",
-        stuck.deliveries
-    );
-    let letter = letter(&stuck.stream, &stuck.message, &why, stuck.deliveries, by);
-    keep(bus, stuck.stream_created, &letter).await?;
-    bus.delete(&stuck.stream, stuck.message.sequence).await?;
-    Ok(())
 }
 
 fn read(stored: &Stored) -> Option<Kept> {

@@ -66,6 +66,15 @@ pub enum BusError {
         /// What was asked.
         what: String,
     },
+    /// JetStream has less room left than the stream may take. Nothing was done.
+    #[error(
+        "{what}: JetStream has too little room left on its disk; give it a larger `max_file_store` in the server's \
+         configuration, or let events take less (RACKTICK_EVENTS_MAX_BYTES)"
+    )]
+    NoRoom {
+        /// What was asked.
+        what: String,
+    },
     /// JetStream refused. Nothing was done.
     #[error("{what}: refused by JetStream with {code}: {description}")]
     Refused {
@@ -86,8 +95,8 @@ pub enum BusError {
         /// How much would fit.
         limit: usize,
     },
-    /// A stored value that is not what it should be.
-    #[error("key `{key}` of bucket `{bucket}` holds no valid record")]
+    /// A stored value that is not what it should be, or that a later racktick wrote.
+    #[error("key `{key}` of bucket `{bucket}` holds no record that this racktick can read")]
     Malformed {
         /// The bucket.
         bucket: String,

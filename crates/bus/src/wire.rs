@@ -36,6 +36,8 @@ pub(crate) mod header {
 pub(crate) mod code {
     pub(crate) const CONSUMER_NOT_FOUND: u64 = 10014;
     pub(crate) const NO_MESSAGE_FOUND: u64 = 10037;
+    /// The storage that JetStream may use would not hold what a stream may take.
+    pub(crate) const NO_STORAGE: u64 = 10047;
     pub(crate) const STREAM_NOT_FOUND: u64 = 10059;
     /// Another revision than the expected one.
     pub(crate) const WRONG_LAST_SEQUENCE: u64 = 10071;
@@ -77,6 +79,7 @@ impl ApiError {
             code::STREAM_NOT_FOUND | code::CONSUMER_NOT_FOUND => {
                 BusError::Missing { what: what.into() }
             }
+            code::NO_STORAGE => BusError::NoRoom { what: what.into() },
             code => BusError::Refused {
                 what: what.into(),
                 code,

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use bus::{Bucket, BusError, Change, Entry, Start, Written};
+use model::record::Record;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use testkit::Broker;
 use tokio::time::timeout;
 
@@ -12,11 +14,33 @@ const SOON: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Claim {
+    v: u8,
     job: u32,
 }
 
 fn claim(job: u32) -> Claim {
-    Claim { job }
+    Claim { v: 1, job }
+}
+
+impl Record for Claim {
+    const LATEST: u8 = 1;
+
+    fn version(&self) -> u8 {
+        self.v
+    }
+}
+
+/// Whatever somebody else may have written.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Foreign(Value);
+
+impl Record for Foreign {
+    const LATEST: u8 = u8::MAX;
+
+    fn version(&self) -> u8 {
+        0
+    }
 }
 
 fn revision(written: Written) -> u64 {
@@ -116,8 +140,8 @@ async fn entries_and_single_reads_agree() {
 async fn a_value_that_does_not_parse_is_an_error_that_names_it() {
     let broker = Broker::start().await;
     let bus = broker.bus().await;
-    bus.bucket::<String>("machines")
-        .create("m1", &"no claim".to_owned())
+    bus.bucket::<Foreign>("machines")
+        .create("m1", &Foreign("no claim".into()))
         .await
         .unwrap();
     let machines: Bucket<Claim> = bus.bucket("machines");
@@ -127,12 +151,37 @@ async fn a_value_that_does_not_parse_is_an_error_that_names_it() {
     );
     assert_eq!(
         error.to_string(),
-        "key `m1` of bucket `machines` holds no valid record"
+        "key `m1` of bucket `machines` holds no record that this racktick can read"
     );
     assert!(matches!(
         machines.entries(">").await,
         Err(BusError::Malformed { .. })
     ));
+}
+
+#[tokio::test]
+async fn a_record_of_a_later_version_is_left_alone_whether_it_parses_or_not() {
+    let broker = Broker::start().await;
+    let bus = broker.bus().await;
+    let foreign = bus.bucket::<Foreign>("machines");
+    let machines: Bucket<Claim> = bus.bucket("machines");
+    for (key, later) in [
+        ("m1", json!({"v": 2, "job": 1, "mood": "good"})),
+        ("m2", json!({"v": 2, "jobs": [1, 2]})),
+    ] {
+        foreign.create(key, &Foreign(later)).await.unwrap();
+        let error = machines.get(key).await.unwrap_err();
+        let BusError::Malformed { source, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(
+            source.to_string(),
+            "it has version 2, and this racktick knows 1: upgrade this racktick"
+        );
+    }
+    let earlier = json!({"v": 0, "job": 3});
+    foreign.create("m3", &Foreign(earlier)).await.unwrap();
+    assert_eq!(machines.get("m3").await.unwrap().unwrap().value.job, 3);
 }
 
 #[tokio::test]
@@ -181,8 +230,8 @@ async fn changes_are_what_is_there_then_every_write_through_a_restart() {
 async fn changes_go_on_after_a_value_that_does_not_parse() {
     let broker = Broker::start().await;
     let bus = broker.bus().await;
-    bus.bucket::<String>("racks")
-        .create("r1", &"no claim".to_owned())
+    bus.bucket::<Foreign>("racks")
+        .create("r1", &Foreign("no claim".into()))
         .await
         .unwrap();
     let racks: Bucket<Claim> = bus.bucket("racks");

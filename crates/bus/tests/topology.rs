@@ -101,7 +101,7 @@ async fn a_harmless_difference_is_reported_and_left_until_setup_changes_it() {
         reported,
         [
             "stream EVENTS differs in max_age (is 720h, declared 168h): run `racktick setup`",
-            "stream EVENTS differs in max_bytes (is 2147483648, declared 1073741824): run `racktick setup`",
+            "stream EVENTS differs in max_bytes (is 2000000000, declared 1073741824): run `racktick setup`",
             "consumer watch of TASK differs in max_deliver (is 20, declared 7): run `racktick setup`",
         ]
     );
@@ -273,4 +273,25 @@ async fn another_filter_of_our_own_consumer_stops_a_role_and_setup_puts_it_right
         ]
     );
     assert_eq!(differences(&bus).await, []);
+}
+
+#[tokio::test]
+async fn more_room_than_the_server_has_is_refused_with_what_to_do() {
+    let broker = Broker::start().await;
+    let bus = broker.connect().await;
+    let wanted = Topology::declared(Retention {
+        bytes: 1 << 60,
+        ..Retention::default()
+    });
+    let error = setup(&bus, &wanted).await.unwrap_err();
+    assert!(matches!(error, BusError::NoRoom { .. }), "{error:?}");
+    let said = error.to_string();
+    for part in [
+        "creating stream EVENTS",
+        "max_file_store",
+        "RACKTICK_EVENTS_MAX_BYTES",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(setup(&bus, &declared()).await.unwrap().changes.len(), 9);
 }

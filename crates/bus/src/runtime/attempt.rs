@@ -128,13 +128,8 @@ impl Post {
         // The handler's state may be torn by a panic only within what it shares, which is its own concern.
         match AssertUnwindSafe(work).catch_unwind().await {
             Ok(Ok(Ok(()))) => Verdict::Done,
-            Ok(Ok(Err(error))) => {
-                let why = error.chain();
-                match error {
-                    TaskError::Reject { .. } => Verdict::Dead { why },
-                    TaskError::Retry { after, .. } => Verdict::Again { after, why },
-                }
-            }
+            Ok(Ok(Err(TaskError::Reject { why }))) => Verdict::Dead { why },
+            Ok(Ok(Err(TaskError::Retry { after, why }))) => Verdict::Again { after, why },
             Ok(Err(bad)) => Verdict::Dead {
                 why: bad.to_string(),
             },

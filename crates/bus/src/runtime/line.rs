@@ -95,10 +95,6 @@ impl Line {
         }
     }
 
-    pub(super) fn kind(&self) -> TaskKind {
-        self.kind
-    }
-
     pub(super) async fn run(self, mut stopped: watch::Receiver<bool>, grace: Duration) -> Drained {
         let kind = self.kind.as_str();
         let mut running = JoinSet::new();

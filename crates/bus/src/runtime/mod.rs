@@ -24,12 +24,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::subject::Subject;
-use model::task::{BadTask, Task, TaskKind};
+use model::task::{BadTask, Task};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::connect::Bus;
-use crate::error::Cause;
 use crate::wire::ONE_TRY;
 use line::Line;
 
@@ -72,9 +71,6 @@ pub enum TaskError {
         after: Duration,
         /// What is in the way.
         why: String,
-        /// What it comes from.
-        #[source]
-        source: Option<Cause>,
     },
     /// Cannot succeed.
     #[error("{why}")]
@@ -90,34 +86,12 @@ impl TaskError {
         Self::Retry {
             after,
             why: why.into(),
-            source: None,
-        }
-    }
-
-    /// To be tried again after a while, because of an error.
-    pub fn retry_from(after: Duration, why: impl Into<String>, source: impl Into<Cause>) -> Self {
-        Self::Retry {
-            after,
-            why: why.into(),
-            source: Some(source.into()),
         }
     }
 
     /// Never to be tried again.
     pub fn reject(why: impl Into<String>) -> Self {
         Self::Reject { why: why.into() }
-    }
-
-    /// The reason with all its causes.
-    fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = std::error::Error::source(self);
-        while let Some(cause) = next {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            next = cause.source();
-        }
-        text
     }
 }
 
@@ -183,11 +157,6 @@ impl Runtime {
             handler,
         ));
         self
-    }
-
-    /// The kinds of work that are registered.
-    pub fn kinds(&self) -> impl Iterator<Item = TaskKind> + '_ {
-        self.lines.iter().map(Line::kind)
     }
 
     /// Works until `shutdown`, then takes nothing more, hands back what was not begun, and gives what was begun the

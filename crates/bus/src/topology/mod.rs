@@ -83,7 +83,7 @@ impl Default for Retention {
     fn default() -> Self {
         Self {
             age: Duration::from_secs(30 * 24 * 60 * 60),
-            bytes: 2 * 1024 * 1024 * 1024,
+            bytes: 2_000_000_000,
         }
     }
 }
