@@ -120,7 +120,7 @@ settings! {
     /// How long events are kept: a month of history. `racktick setup` applies it.
     EventsMaxAge: "events.max_age", "RACKTICK_EVENTS_MAX_AGE" = "30d";
     /// How much room events may take; the oldest go first. `racktick setup` applies it.
-    EventsMaxBytes: "events.max_bytes", "RACKTICK_EVENTS_MAX_BYTES" = "2GiB";
+    EventsMaxBytes: "events.max_bytes", "RACKTICK_EVENTS_MAX_BYTES" = "2GB";
 
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or by part, such as `info,worker=debug`. The NATS
     /// client repeats what racktick says itself. Operator commands log warnings only, unless this is set.
