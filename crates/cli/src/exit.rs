@@ -88,7 +88,7 @@ fn code_of_ledger(error: &LedgerError) -> Exit {
 
 fn code_of_trouble(trouble: &Trouble) -> Exit {
     match trouble.cause {
-        "connect" | "timeout" | "cut" | "throttled" => Exit::Unavailable,
+        "connect" | "timeout" | "cut" | "status" | "throttled" => Exit::Unavailable,
         _ => Exit::Failed,
     }
 }
@@ -101,5 +101,28 @@ fn code_of_broker(error: &BusError) -> Exit {
         | BusError::TooOld { .. }
         | BusError::Topology(_) => Exit::Config,
         _ => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remote_that_is_away_or_broken_is_unavailable_also_behind_a_trouble() {
+        let code = |cause| {
+            let trouble = Trouble {
+                cause,
+                message: "what MAAS said".into(),
+                retry_after: None,
+            };
+            code_of(&anyhow::Error::from(Unreadable::Remote(trouble)).context("reading a rack"))
+        };
+        for cause in ["connect", "timeout", "cut", "status", "throttled"] {
+            assert_eq!(code(cause), Exit::Unavailable, "{cause}");
+        }
+        for cause in ["auth", "forbidden", "unknown_tag", "malformed"] {
+            assert_eq!(code(cause), Exit::Failed, "{cause}");
+        }
     }
 }
