@@ -78,14 +78,18 @@ impl Foresight {
     }
 }
 
-/// A rack's policy at the speed in force.
-pub(crate) fn policy_of(config: &Config, record: Option<&RackRecord>) -> Policy {
+/// A rack's policy in real time, as people write it.
+pub(crate) fn written_policy_of(config: &Config, record: Option<&RackRecord>) -> Policy {
     let policy = config.policy.clone();
-    let policy = match record {
+    match record {
         Some(record) => policy.with(&record.policy),
         None => policy,
-    };
-    plan::speed::shorten(policy, config.speed)
+    }
+}
+
+/// A rack's policy at the speed in force.
+fn policy_of(config: &Config, record: Option<&RackRecord>) -> Policy {
+    plan::speed::shorten(written_policy_of(config, record), config.speed)
 }
 
 /// Over which time the submits of a tick would leave.

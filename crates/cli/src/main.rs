@@ -10,6 +10,7 @@ mod foresight;
 mod logging;
 mod output;
 mod person;
+mod stored;
 
 use std::process::ExitCode;
 
@@ -74,14 +75,14 @@ fn runtime(threads: usize) -> std::io::Result<Runtime> {
 async fn dispatch(cli: &Cli, app: &App) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Tick(arguments) => return commands::tick::run(arguments, app).await,
+        Command::Rack(command) => return commands::rack::run(command, app).await,
+        Command::Cancel(arguments) => return commands::cancel::run(arguments, app).await,
         Command::Dlq(command) => return commands::dlq::run(command, app).await,
         Command::Doctor(arguments) => return commands::doctor::run(arguments, app).await,
         Command::Scheduler => commands::scheduler::run(app).await?,
         Command::Worker(_) => commands::worker::run(app).await?,
         Command::Lab(arguments) => commands::lab::run(arguments).await?,
         Command::Setup => commands::setup::run(app).await?,
-        Command::Rack(command) => commands::rack::run(command, app).await?,
-        Command::Cancel(arguments) => commands::cancel::run(arguments, app).await?,
         Command::Plan(arguments) => commands::plan::run(arguments, app).await?,
         Command::Status => commands::status::run(app).await?,
         Command::Events(arguments) => commands::events::run(arguments, app).await?,

@@ -1,5 +1,6 @@
 //! Data on stdout: a table for people, JSON for programs. Talk goes to stderr.
 
+use std::error::Error;
 use std::io::{IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, TableStyle};
@@ -115,6 +116,18 @@ where
 pub(crate) fn time(time: Timestamp) -> String {
     Timestamp::from_second(time.as_second())
         .map_or_else(|_| time.to_string(), |time| time.to_string())
+}
+
+/// An error with its causes in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut causes = error.source();
+    while let Some(cause) = causes {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        causes = cause.source();
+    }
+    text
 }
 
 /// Talk to the person: stderr, one line.

@@ -77,7 +77,7 @@ async fn a_cancel_drops_what_waits_and_cancels_what_runs() {
     let place = &world.place;
     let _worker = world.worker();
     // The second and third submit are due in hours.
-    let tick = place.json(&["tick", "r1", "--spread", "100d"]);
+    let tick = place.json(&["tick", "r1", "--spread", "5d"]);
     let cycle = tick["cycle"].as_str().unwrap();
     until(SOON, "the first job runs", async || {
         world.lab.stats().jobs_submitted == 1

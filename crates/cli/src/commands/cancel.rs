@@ -1,5 +1,8 @@
 //! `racktick cancel`: drops what is not yet submitted, cancels in Testflinger what is.
 
+use std::collections::BTreeMap;
+
+use bus::BusError;
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
@@ -14,8 +17,9 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::ask::Consent;
-use crate::exit::Usage;
+use crate::exit::{Exit, Usage};
 use crate::foresight::machines;
+use crate::stored::{self, Read};
 use crate::{output, person};
 
 /// How many machines are dealt with at a time. Outcomes that arrive together are written together.
@@ -41,8 +45,10 @@ pub(crate) struct Arguments {
 struct Targets {
     /// Cycles, each with those of its machines that have no outcome.
     open: Vec<(CycleRecord, Vec<MachineName>)>,
-    /// Ticks that wait for their next attempt.
+    /// Ticks that wait for their next attempt, with the subject each waits on.
     waiting: Vec<(String, Tick)>,
+    /// What cannot be read, by its key or subject, and why. It may be something to cancel.
+    unreadable: BTreeMap<String, String>,
 }
 
 /// What became of it.
@@ -56,9 +62,26 @@ struct Report {
     already_over: usize,
     /// Cycles that were given up before anything was decided.
     given_up: usize,
+    /// What goes on as it did, and why.
+    failed: BTreeMap<String, String>,
 }
 
-pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> {
+impl Report {
+    /// One failure must not leave the rest unasked.
+    fn fail(&mut self, what: String, why: String) {
+        output::say(format!("{what} is not cancelled: {why}"));
+        self.failed.insert(what, why);
+    }
+
+    fn exit(&self) -> Exit {
+        match self.failed.is_empty() {
+            true => Exit::Ok,
+            false => Exit::Failed,
+        }
+    }
+}
+
+pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit> {
     let ledger = Ledger::new(app.bus().await?);
     let targets = targets(arguments, &ledger).await?;
     let open: usize = targets
@@ -67,9 +90,16 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> 
         .map(|(_, machines)| machines.len())
         .sum();
     let waiting = targets.waiting.len();
+    let mut report = Report::default();
+    for (what, why) in targets.unreadable {
+        report.fail(what, why);
+    }
     if open + waiting == 0 {
-        output::say("nothing to cancel: every machine there has its outcome");
-        return app.output.print(&Report::default(), text);
+        if report.failed.is_empty() {
+            output::say("nothing to cancel: every machine there has its outcome");
+        }
+        app.output.print(&report, text)?;
+        return Ok(report.exit());
     }
     if arguments.consent.asks() {
         output::say(format!(
@@ -84,40 +114,55 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> 
         why: arguments.reason.clone(),
         at: Timestamp::now(),
     };
-    let mut report = Report::default();
+    let (ledger, request) = (&ledger, &request);
     let open = targets
         .open
         .iter()
         .flat_map(|(cycle, machines)| machines.iter().map(move |machine| (cycle, machine)));
     let mut cancels = stream::iter(open)
-        .map(|(cycle, machine)| ledger.cancel(cycle, machine, &request))
+        .map(|(cycle, machine)| async move {
+            let cancelled = ledger.cancel(cycle, machine, request).await;
+            (cycle, machine, cancelled)
+        })
         .buffer_unordered(AT_ONCE);
-    while let Some(cancelled) = cancels.next().await {
-        match cancelled? {
-            Cancelled::Dropped => report.dropped += 1,
-            Cancelled::Asked => report.asked += 1,
-            Cancelled::AlreadyOver => report.already_over += 1,
+    while let Some((cycle, machine, cancelled)) = cancels.next().await {
+        match cancelled {
+            Ok(Cancelled::Dropped) => report.dropped += 1,
+            Ok(Cancelled::Asked) => report.asked += 1,
+            Ok(Cancelled::AlreadyOver) => report.already_over += 1,
+            Err(error) => {
+                let what = format!("machine {machine} of cycle {}", cycle.cycle);
+                report.fail(what, output::chain(&error));
+            }
         }
     }
     for (subject, tick) in &targets.waiting {
-        report.given_up += usize::from(give_up(&ledger, subject, tick, &request).await?);
+        match give_up(ledger, subject, tick, request).await {
+            Ok(is_given_up) => report.given_up += usize::from(is_given_up),
+            Err(error) => report.fail(subject.clone(), format!("{error:#}")),
+        }
     }
-    app.output.print(&report, text)
+    app.output.print(&report, text)?;
+    Ok(report.exit())
 }
 
 fn text(report: &Report) -> String {
+    let failed = match report.failed.len() {
+        0 => String::new(),
+        failed => format!(", {failed} not cancelled"),
+    };
     format!(
-        "{} never submitted, {} asked of Testflinger, {} over before, {} waiting ticks given up",
+        "{} never submitted, {} asked of Testflinger, {} over before, {} waiting ticks given up{failed}",
         report.dropped, report.asked, report.already_over, report.given_up
     )
 }
 
 async fn targets(arguments: &Arguments, ledger: &Ledger) -> anyhow::Result<Targets> {
+    let mut targets = Targets::default();
     let Some(target) = &arguments.target else {
-        return Ok(Targets {
-            open: open(ledger, ">").await?,
-            waiting: waiting(ledger, filter::ARMED).await?,
-        });
+        stored::each(ledger.cycles(), |key, cycle| targets.add(key, cycle)).await?;
+        targets.add_waiting(ledger, filter::ARMED).await;
+        return Ok(targets);
     };
     if let (Ok(cycle), Ok(job)) = (target.parse(), target.parse()) {
         return by_id(ledger, cycle, job).await;
@@ -127,24 +172,28 @@ async fn targets(arguments: &Arguments, ledger: &Ledger) -> anyhow::Result<Targe
             "`{target}` is neither the id of a job or a cycle nor a rack"
         ))
     })?;
-    Ok(Targets {
-        open: open(ledger, &key::cycles_of(&rack)).await?,
-        waiting: waiting(ledger, &filter::retries_of(&rack)).await?,
-    })
+    stored::cycles_of(ledger, &rack, |key, cycle| targets.add(key, cycle)).await?;
+    targets
+        .add_waiting(ledger, &filter::retries_of(&rack))
+        .await;
+    Ok(targets)
 }
 
 /// A cycle, or one job of one.
 async fn by_id(ledger: &Ledger, cycle: CycleId, job: JobId) -> anyhow::Result<Targets> {
-    let mut waiting = waiting(ledger, filter::ARMED).await?;
-    waiting.retain(|(_, tick)| {
+    let mut targets = Targets::default();
+    targets.add_waiting(ledger, filter::ARMED).await;
+    targets.waiting.retain(|(_, tick)| {
         tick.resume
             .as_ref()
             .is_some_and(|resume| resume.cycle == cycle)
     });
-    let mut is_known = !waiting.is_empty();
-    let mut open = Vec::new();
-    for entry in ledger.cycles().entries(">").await?.into_values() {
-        let record = entry.value;
+    let mut is_known = !targets.waiting.is_empty();
+    stored::each(ledger.cycles(), |key, record| {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => return targets.skip(format!("cycle {key}"), &error),
+        };
         let is_meant = |machine: &MachineName| {
             record.cycle == cycle || JobId::of(record.cycle, machine) == job
         };
@@ -158,41 +207,57 @@ async fn by_id(ledger: &Ledger, cycle: CycleId, job: JobId) -> anyhow::Result<Ta
             .cloned()
             .collect();
         if !machines.is_empty() {
-            open.push((record, machines));
+            targets.open.push((record, machines));
         }
-    }
-    if !is_known {
+    })
+    .await?;
+    if is_known {
+        // What was meant is found, so what cannot be read is something else.
+        targets.unreadable.clear();
+    } else if targets.unreadable.is_empty() {
         anyhow::bail!("there is no cycle and no job {cycle}");
     }
-    Ok(Targets { open, waiting })
+    Ok(targets)
 }
 
-/// Machines without an outcome, of the cycles with these keys.
-async fn open(ledger: &Ledger, keys: &str) -> anyhow::Result<Vec<(CycleRecord, Vec<MachineName>)>> {
-    let entries = ledger.cycles().entries(keys).await?;
-    let open = entries.into_values().map(|entry| {
-        let machines = entry.value.open().cloned().collect();
-        (entry.value, machines)
-    });
-    Ok(open
-        .filter(|(_, machines): &(_, Vec<_>)| !machines.is_empty())
-        .collect())
-}
-
-/// Ticks that wait for their next attempt, with the subject each waits on.
-async fn waiting(ledger: &Ledger, pattern: &str) -> anyhow::Result<Vec<(String, Tick)>> {
-    let bus = ledger.bus();
-    let mut waiting = Vec::new();
-    for subject in bus.subjects(streams::RACK, pattern).await?.into_keys() {
-        if !matches!(subject.parse(), Ok(Subject::Retry { .. })) {
-            continue;
-        }
-        let stored = bus.last_on(streams::RACK, &subject).await?;
-        if let Some(tick) = stored.and_then(|stored| Tick::parse(&stored.body).ok()) {
-            waiting.push((subject, tick));
+impl Targets {
+    /// A cycle, if any of its machines has no outcome.
+    fn add(&mut self, key: &str, cycle: Read<CycleRecord>) {
+        let cycle = match cycle {
+            Ok(cycle) => cycle,
+            Err(error) => return self.skip(format!("cycle {key}"), &error),
+        };
+        let machines: Vec<MachineName> = cycle.open().cloned().collect();
+        if !machines.is_empty() {
+            self.open.push((cycle, machines));
         }
     }
-    Ok(waiting)
+
+    /// Ticks that wait for their next attempt.
+    async fn add_waiting(&mut self, ledger: &Ledger, pattern: &str) {
+        let bus = ledger.bus();
+        let subjects = match bus.subjects(streams::RACK, pattern).await {
+            Ok(subjects) => subjects,
+            Err(error) => return self.skip(pattern.into(), &error),
+        };
+        for subject in subjects.into_keys() {
+            if !matches!(subject.parse(), Ok(Subject::Retry { .. })) {
+                continue;
+            }
+            match bus.last_on(streams::RACK, &subject).await {
+                Ok(stored) => {
+                    if let Some(tick) = stored.and_then(|stored| Tick::parse(&stored.body).ok()) {
+                        self.waiting.push((subject, tick));
+                    }
+                }
+                Err(error) => self.skip(subject, &error),
+            }
+        }
+    }
+
+    fn skip(&mut self, what: String, error: &BusError) {
+        self.unreadable.insert(what, output::chain(error));
+    }
 }
 
 /// Ends a cycle that was never decided. False when a worker was faster.

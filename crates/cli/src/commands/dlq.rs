@@ -2,12 +2,14 @@
 
 use anyhow::Context;
 use bus::dead::{self, Kept};
-use bus::{Bus, Outgoing};
+use bus::{Bus, BusError, Outgoing};
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use model::cycle::Origin;
 use model::dead::DeadLetter;
 use model::id::CycleId;
-use model::subject::Subject;
+use model::name::RackName;
+use model::subject::{Subject, filter, stream};
 use model::task::{Resume, Submit, Task, Tick, Watch};
 use serde_json::json;
 
@@ -53,6 +55,12 @@ pub(crate) async fn run(command: &Command, app: &App) -> anyhow::Result<Exit> {
         Command::Replay(which) => replay(which, app, &bus).await,
         Command::Drop(which) => drop(which, app, &bus).await.map(|()| Exit::Ok),
     }
+}
+
+/// How many there are.
+pub(crate) async fn count(bus: &Bus) -> Result<u64, BusError> {
+    let subjects = bus.subjects(stream::DLQ, filter::DEAD).await?;
+    Ok(subjects.values().sum())
 }
 
 async fn list(app: &App, bus: &Bus) -> anyhow::Result<()> {
@@ -146,12 +154,15 @@ async fn drop(which: &Which, app: &App, bus: &Bus) -> anyhow::Result<()> {
 async fn replay(which: &Which, app: &App, bus: &Bus) -> anyhow::Result<Exit> {
     let (mut replayed, mut kept_back) = (Vec::new(), Vec::new());
     for kept in chosen(which, bus).await? {
-        match message(&kept) {
-            Ok(message) => {
+        match again(&kept, Timestamp::now()) {
+            Ok(Again { message, caution }) => {
                 // The letter goes last: a crash in between leaves it there, and the id keeps a second replay from
                 // being a second message.
                 bus.publish(message).await?;
                 dead::drop(bus, kept.sequence).await?;
+                if let Some(caution) = caution {
+                    output::say(format!("dead letter {} {caution}", kept.sequence));
+                }
                 replayed.push(kept.sequence);
             }
             Err(error) => {
@@ -170,15 +181,41 @@ async fn replay(which: &Which, app: &App, bus: &Bus) -> anyhow::Result<Exit> {
     })
 }
 
+/// A dead letter's message, once more.
+struct Again {
+    message: Outgoing,
+    /// What the person should know of it.
+    caution: Option<String>,
+}
+
 /// The message that a dead letter was, once more. Whatever it is about keeps its identity.
-fn message(kept: &Kept) -> anyhow::Result<Outgoing> {
+fn again(kept: &Kept, now: Timestamp) -> anyhow::Result<Again> {
     let letter = &kept.letter;
+    let mut caution = None;
     let body = letter
         .body
         .bytes()
         .context("its body was too large to be kept whole")?;
     let message = match letter.subject.parse::<Subject>()? {
-        Subject::Tick => ledger::outgoing(Subject::Tick, &tick(kept, &body)?),
+        Subject::Tick => {
+            let (tick, resume) = tick(kept, &body)?;
+            let resume = match resume.origin {
+                // A person wants it now. By the old time, it would be too late for that after an hour.
+                Origin::Manual { .. } => Resume {
+                    ticked_at: now,
+                    ..resume
+                },
+                Origin::Slot { slot } => {
+                    caution = Some(late(&tick.rack, slot));
+                    resume
+                }
+            };
+            let tick = Tick {
+                resume: Some(resume),
+                ..tick
+            };
+            ledger::outgoing(Subject::Tick, &tick)
+        }
         subject @ Subject::Submit { .. } => {
             // There may have been attempts: whoever takes it asks Testflinger first.
             let submit = Submit {
@@ -190,15 +227,26 @@ fn message(kept: &Kept) -> anyhow::Result<Outgoing> {
         subject @ Subject::Watch { .. } => ledger::outgoing(subject, &Watch::parse(&body)?),
         other => anyhow::bail!("nobody takes messages on {other}"),
     };
-    Ok(message.with_id(format!("replay.{}.{}", kept.sequence, letter.at)))
+    Ok(Again {
+        message: message.with_id(format!("replay.{}.{}", kept.sequence, letter.at)),
+        caution,
+    })
 }
 
-/// A tick that goes on under the cycle it had.
-fn tick(kept: &Kept, body: &[u8]) -> anyhow::Result<Tick> {
+/// What becomes of a slot's tick that comes too late, and what to do then.
+fn late(rack: &RackName, slot: Timestamp) -> String {
+    format!(
+        "is the tick of rack {rack} for slot {slot}: past the slot's catch-up window it is reported missed and \
+         deploys nothing (`racktick tick {rack}` starts a cycle now)"
+    )
+}
+
+/// A tick, and under which cycle it goes on: the one it had.
+fn tick(kept: &Kept, body: &[u8]) -> anyhow::Result<(Tick, Resume)> {
     let letter = &kept.letter;
     let mut tick = Tick::parse(body)?;
-    if tick.resume.is_some() {
-        return Ok(tick);
+    if let Some(resume) = tick.resume.take() {
+        return Ok((tick, resume));
     }
     let scheduler = letter
         .headers
@@ -221,22 +269,20 @@ fn tick(kept: &Kept, body: &[u8]) -> anyhow::Result<Tick> {
             (cycle, Origin::Manual { by, reason })
         }
     };
-    tick.resume = Some(Resume {
+    let resume = Resume {
         cycle,
         origin,
         ticked_at: letter.stored_at,
         attempt: 1,
-    });
-    Ok(tick)
+    };
+    Ok((tick, resume))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use jiff::Timestamp;
     use model::dead::Body;
-    use model::name::RackName;
 
     use super::*;
 
@@ -267,8 +313,10 @@ mod tests {
         }
     }
 
+    const NOW: &str = "2026-11-25T09:00:00Z";
+
     fn resumed(kept: &Kept) -> Resume {
-        let body = message(kept).unwrap().body;
+        let body = again(kept, time(NOW)).unwrap().message.body;
         Tick::parse(&body).unwrap().resume.unwrap()
     }
 
@@ -317,13 +365,42 @@ mod tests {
             ("event.cycle.r7.started", b"{}"),
             ("elsewhere", b"r7"),
         ] {
-            assert!(message(&kept(subject, body, &[])).is_err(), "{subject}");
+            let kept = kept(subject, body, &[]);
+            assert!(again(&kept, time(NOW)).is_err(), "{subject}");
         }
         let foreign = kept(
             "rack.tick",
             b"r7",
             &[(SCHEDULER, "rack.schedule.r8.20261121T060000Z")],
         );
-        assert!(message(&foreign).is_err());
+        assert!(again(&foreign, time(NOW)).is_err());
+    }
+
+    #[test]
+    fn a_manual_tick_is_replayed_as_of_now_and_a_slot_as_of_its_time_with_a_caution() {
+        let manual = kept("rack.tick", b"r7", &[]);
+        assert_eq!(resumed(&manual).ticked_at, time(NOW));
+        assert!(again(&manual, time(NOW)).unwrap().caution.is_none());
+
+        let published = Tick {
+            resume: Some(Resume {
+                ticked_at: time("2026-11-21T06:00:00Z"),
+                ..resumed(&manual)
+            }),
+            ..Tick::of(RackName::new("r7").unwrap())
+        };
+        let body = serde_json::to_vec(&published).unwrap();
+        assert_eq!(resumed(&kept("rack.tick", &body, &[])).ticked_at, time(NOW));
+
+        let slot = kept(
+            "rack.tick",
+            b"r7",
+            &[(SCHEDULER, "rack.schedule.r7.20261121T060000Z")],
+        );
+        assert_eq!(resumed(&slot).ticked_at, time("2026-11-21T06:00:01Z"));
+        let caution = again(&slot, time(NOW)).unwrap().caution.unwrap();
+        for wanted in ["slot 2026-11-21T06:00:00Z", "missed", "racktick tick r7"] {
+            assert!(caution.contains(wanted), "{wanted} in {caution}");
+        }
     }
 }

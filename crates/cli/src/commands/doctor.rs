@@ -94,14 +94,6 @@ impl Findings {
     }
 }
 
-/// An error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}
-
 pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit> {
     let mut findings = Findings::default();
     let ledger = broker::check(app, &mut findings).await.map(Ledger::new);

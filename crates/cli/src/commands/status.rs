@@ -11,16 +11,20 @@ use model::outcome::Counts;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::commands::rack;
+use crate::commands::{dlq, rack};
 use crate::config::schedule_text;
 use crate::foresight::{counted, machines};
 use crate::output;
+use crate::stored::{self, Read};
 
 #[derive(Serialize)]
 struct Status {
     racks: Vec<Rack>,
     running: Vec<Running>,
-    dead_letters: usize,
+    dead_letters: u64,
+    /// Cycles whose record cannot be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable_cycles: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -29,6 +33,9 @@ struct Rack {
     schedule: Option<String>,
     next_slot: Option<Timestamp>,
     paused: bool,
+    /// Why its record cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable: Option<String>,
     last: Option<Last>,
 }
 
@@ -58,15 +65,20 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
 }
 
 async fn read(ledger: &Ledger) -> anyhow::Result<Status> {
-    let mut known = rack::all(ledger)
+    let mut known = stored::racks(ledger)
         .await?
         .into_iter()
         .map(|(rack, record)| (rack, Some(record)))
         .collect::<BTreeMap<_, _>>();
     let mut running = Vec::new();
+    let mut unreadable_cycles = Vec::new();
     let mut last: BTreeMap<RackName, CycleRecord> = BTreeMap::new();
-    for entry in ledger.cycles().entries(">").await?.into_values() {
-        let cycle = entry.value;
+    // Weeks of cycles are stored: only the latest of each rack and what runs is kept.
+    stored::each(ledger.cycles(), |key, cycle: Read<CycleRecord>| {
+        let Ok(cycle) = cycle else {
+            unreadable_cycles.push(key.to_owned());
+            return;
+        };
         // A rack that was ticked without ever being added has cycles, too.
         known.entry(cycle.rack.clone()).or_insert(None);
         if !cycle.closed {
@@ -84,44 +96,55 @@ async fn read(ledger: &Ledger) -> anyhow::Result<Status> {
         {
             last.insert(cycle.rack.clone(), cycle);
         }
-    }
+    })
+    .await?;
     running.sort_by_key(|cycle| cycle.ticked_at);
     let racks = known
         .into_iter()
-        .map(|(rack, record)| Rack {
-            schedule: record
-                .as_ref()
-                .map(|record| schedule_text(&record.schedule)),
-            next_slot: record
-                .as_ref()
-                .and_then(|record| rack::next_slot(&rack, record)),
-            paused: record.is_some_and(|record| record.paused.is_some()),
-            last: last.get(&rack).map(|cycle| Last {
-                cycle: cycle.cycle,
-                ticked_at: cycle.ticked_at,
-                result: cycle_words(cycle),
-                counts: cycle.counts(),
-            }),
-            rack,
+        .map(|(rack, record)| {
+            let (record, unreadable) = match record.transpose() {
+                Ok(record) => (record, None),
+                Err(error) => (None, Some(output::chain(&error))),
+            };
+            Rack {
+                schedule: record
+                    .as_ref()
+                    .map(|record| schedule_text(&record.schedule)),
+                next_slot: record
+                    .as_ref()
+                    .and_then(|record| rack::next_slot(&rack, record)),
+                paused: record.is_some_and(|record| record.paused.is_some()),
+                unreadable,
+                last: last.get(&rack).map(|cycle| Last {
+                    cycle: cycle.cycle,
+                    ticked_at: cycle.ticked_at,
+                    result: cycle_words(cycle),
+                    counts: cycle.counts(),
+                }),
+                rack,
+            }
         })
         .collect();
     Ok(Status {
         racks,
         running,
-        dead_letters: bus::dead::list(ledger.bus()).await?.len(),
+        dead_letters: dlq::count(ledger.bus()).await?,
+        unreadable_cycles,
     })
 }
 
 fn text(status: &Status) -> String {
-    if status.racks.is_empty() {
+    if status.racks.is_empty() && status.unreadable_cycles.is_empty() && status.dead_letters == 0 {
         return "no racks and no cycles yet: `racktick rack add <MAAS tag>`".into();
     }
     let racks = status.racks.iter().map(|rack| {
         vec![
             rack.rack.to_string(),
-            rack.schedule
-                .clone()
-                .unwrap_or_else(|| "never added".into()),
+            match (&rack.schedule, &rack.unreadable) {
+                (Some(schedule), _) => schedule.clone(),
+                (None, Some(why)) => format!("unreadable: {why}"),
+                (None, None) => "never added".into(),
+            },
             match (rack.paused, rack.next_slot) {
                 (true, _) => "paused".into(),
                 (false, Some(slot)) => output::time(slot),
@@ -147,6 +170,12 @@ fn text(status: &Status) -> String {
         text.push_str(&output::table(
             &["rack", "running cycle", "ticked at", "open", "outcomes"],
             running,
+        ));
+    }
+    if !status.unreadable_cycles.is_empty() {
+        text.push_str(&format!(
+            "\n\ncycles whose record cannot be read: {}",
+            status.unreadable_cycles.join(", ")
         ));
     }
     if status.dead_letters > 0 {

@@ -12,6 +12,8 @@ use model::dead::DeadLetter;
 use model::event::{Event, Fact};
 use model::id::CycleId;
 use model::name::RackName;
+use model::policy::Policy;
+use model::rack::RackRecord;
 use model::subject::{Subject, filter, stream};
 use model::task::{Resume, Task, Tick};
 use tokio::time::timeout;
@@ -21,8 +23,8 @@ use crate::app::App;
 use crate::ask::Consent;
 use crate::commands::status::cycle_words;
 use crate::config;
-use crate::exit::Exit;
-use crate::foresight::{Foresight, spread_of};
+use crate::exit::{Exit, Usage};
+use crate::foresight::{Foresight, spread_of, written_policy_of};
 use crate::{output, person};
 
 #[derive(Debug, Args)]
@@ -98,8 +100,10 @@ pub(crate) async fn publish(ledger: &Ledger, request: &Request) -> anyhow::Resul
 pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit> {
     let ledger = Ledger::new(app.bus().await?);
     let rack = &arguments.rack;
+    let record = ledger.rack(rack).await?;
+    check_spread(arguments.spread, app, record.as_ref())?;
     if arguments.consent.asks() {
-        tell(arguments, app, &ledger).await?;
+        tell(arguments, app, &ledger, record.as_ref()).await;
         arguments.consent.get(&format!("Tick rack {rack}?"))?;
     }
     let bus = ledger.bus();
@@ -161,22 +165,37 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit
     }
 }
 
-async fn tell(arguments: &Arguments, app: &App, ledger: &Ledger) -> anyhow::Result<()> {
+/// Refuses a spread that no policy could have: a worker would make a dead letter of the tick.
+fn check_spread(
+    spread: Option<Duration>,
+    app: &App,
+    record: Option<&RackRecord>,
+) -> Result<(), Usage> {
+    let Some(spread) = spread else {
+        return Ok(());
+    };
+    let policy = Policy {
+        spread,
+        ..written_policy_of(&app.config, record)
+    };
+    plan::policy::check(&policy)
+        .map_err(|error| Usage(format!("--spread {}: {error}", config::Shown(spread))))
+}
+
+async fn tell(arguments: &Arguments, app: &App, ledger: &Ledger, record: Option<&RackRecord>) {
     let rack = &arguments.rack;
-    let record = ledger.rack(rack).await?;
     if record.is_none() {
         output::say(format!(
             "rack {rack} was never added: the configured policy counts"
         ));
     }
-    match Foresight::read(&app.config, ledger, rack, record.as_ref()).await {
+    match Foresight::read(&app.config, ledger, rack, record).await {
         Ok(foresight) => {
-            let spread = spread_of(&app.config, rack, record.as_ref(), arguments.spread);
+            let spread = spread_of(&app.config, rack, record, arguments.spread);
             output::say(foresight.sentence(spread));
         }
         Err(error) => output::say(format!("what it would do cannot be said: {error:#}")),
     }
-    Ok(())
 }
 
 /// What became of a tick.

@@ -8,6 +8,7 @@ use maas::{Limits, Maas};
 use testflinger::Testflinger;
 
 use super::{Config, ConfigError, Key, Problem};
+use crate::output::chain;
 
 impl Config {
     /// How to reach the broker, and how long to wait for one that is only just starting.
@@ -89,15 +90,9 @@ fn read(key: Key, path: &Path) -> Result<String, ConfigError> {
 }
 
 fn unusable(key: Key, error: impl std::error::Error) -> ConfigError {
-    let causes: Vec<String> = std::iter::successors(error.source(), |error| error.source())
-        .map(ToString::to_string)
-        .collect();
     Problem::Unusable {
         variable: key.setting().variable,
-        why: std::iter::once(error.to_string())
-            .chain(causes)
-            .collect::<Vec<_>>()
-            .join(": "),
+        why: chain(&error),
     }
     .into()
 }

@@ -3,8 +3,10 @@
 use bus::topology::Topology;
 use bus::{Bus, BusError, dead};
 
-use super::{Findings, chain};
+use super::Findings;
 use crate::app::App;
+use crate::commands::dlq;
+use crate::output::chain;
 
 const WHAT: &str = "broker";
 
@@ -43,9 +45,9 @@ async fn streams(app: &App, bus: &Bus, findings: &mut Findings) -> Result<(), Bu
 }
 
 async fn letters(bus: &Bus, findings: &mut Findings) -> Result<(), BusError> {
-    let (dead, stuck) = (dead::list(bus).await?.len(), dead::stuck(bus).await?.len());
-    match dead + stuck {
-        0 => findings.ok("dead letters", "none"),
+    let (dead, stuck) = (dlq::count(bus).await?, dead::stuck(bus).await?.len());
+    match (dead, stuck) {
+        (0, 0) => findings.ok("dead letters", "none"),
         _ => findings.look(
             "dead letters",
             format!("{dead} dead letters, {stuck} messages that nobody gets any more: `racktick dlq list`"),

@@ -9,10 +9,11 @@ use model::outcome::SkipReason;
 use model::rack::RackRecord;
 use testflinger::Testflinger;
 
-use super::{Arguments, Findings, chain};
+use super::{Arguments, Findings};
 use crate::app::App;
-use crate::commands::rack;
 use crate::foresight::{Foresight, machines, spread_of};
+use crate::output::chain;
+use crate::stored;
 
 /// How many names are listed before the rest is only counted.
 const NAMED: usize = 5;
@@ -30,15 +31,28 @@ pub(super) async fn check(
         .iter()
         .map(|rack| (rack.clone(), None))
         .collect();
+    let mut none = records.is_empty();
     if let Some(ledger) = ledger {
-        match rack::all(ledger).await {
+        match stored::racks(ledger).await {
             Ok(racks) => {
-                records.extend(racks.into_iter().map(|(rack, record)| (rack, Some(record))))
+                none &= racks.is_empty();
+                for (rack, record) in racks {
+                    match record {
+                        Ok(record) => {
+                            records.insert(rack, Some(record));
+                        }
+                        Err(error) => {
+                            // What a tick would do is unknown then: nothing more is said of it.
+                            records.remove(&rack);
+                            findings.wrong(format!("rack {rack}"), chain(&error));
+                        }
+                    }
+                }
             }
             Err(error) => findings.wrong("racks", chain(&error)),
         }
     }
-    if records.is_empty() {
+    if none {
         findings.look("racks", "none were added: `racktick rack add <MAAS tag>`");
     }
     let mut in_maas = BTreeSet::new();

@@ -3,8 +3,9 @@
 use maas::Maas;
 use testflinger::Testflinger;
 
-use super::{Findings, chain};
+use super::Findings;
 use crate::app::App;
+use crate::output::chain;
 
 pub(super) async fn maas(app: &App, findings: &mut Findings) -> Option<Maas> {
     let maas = match app.config.maas() {

@@ -7,6 +7,7 @@ mod show;
 
 use std::time::Duration;
 
+use bus::BusError;
 use clap::{Args, Subcommand};
 use ledger::Ledger;
 use model::name::RackName;
@@ -16,10 +17,10 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::config::{self, ScheduleWords};
-use crate::exit::Usage;
+use crate::exit::{Exit, Usage};
 use crate::output;
 
-pub(crate) use show::{all, next_slot};
+pub(crate) use show::next_slot;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -91,31 +92,36 @@ fn check_policy(app: &App, change: &PolicyChange) -> Result<(), Usage> {
 
 /// A rack that must be there.
 async fn known(ledger: &Ledger, rack: &RackName) -> anyhow::Result<RackRecord> {
-    ledger
-        .rack(rack)
-        .await?
-        .ok_or_else(|| anyhow::anyhow!("there is no rack {rack}: `racktick rack list` shows all"))
+    ledger.rack(rack).await?.ok_or_else(|| unknown(rack))
 }
 
-pub(crate) async fn run(command: &Command, app: &App) -> anyhow::Result<()> {
+fn unknown(rack: &RackName) -> anyhow::Error {
+    anyhow::anyhow!("there is no rack {rack}: `racktick rack list` shows all")
+}
+
+pub(crate) async fn run(command: &Command, app: &App) -> anyhow::Result<Exit> {
     let ledger = Ledger::new(app.bus().await?);
     match command {
-        Command::Add(arguments) => add::run(arguments, app, &ledger).await,
-        Command::List => show::list(app, &ledger).await,
-        Command::Show { rack } => show::one(rack, app, &ledger).await,
-        Command::Set(arguments) => set::run(arguments, app, &ledger).await,
-        Command::Pause(arguments) => pause::pause(arguments, app, &ledger).await,
-        Command::Resume(which) => pause::resume(which, app, &ledger).await,
-        Command::Remove { rack } => remove(rack, app, &ledger).await,
+        Command::Add(arguments) => add::run(arguments, app, &ledger).await?,
+        Command::List => show::list(app, &ledger).await?,
+        Command::Show { rack } => show::one(rack, app, &ledger).await?,
+        Command::Set(arguments) => set::run(arguments, app, &ledger).await?,
+        Command::Pause(arguments) => return pause::pause(arguments, app, &ledger).await,
+        Command::Resume(which) => return pause::resume(which, app, &ledger).await,
+        Command::Remove { rack } => remove(rack, app, &ledger).await?,
     }
+    Ok(Exit::Ok)
 }
 
 async fn remove(rack: &RackName, app: &App, ledger: &Ledger) -> anyhow::Result<()> {
-    known(ledger, rack).await?;
-    ledger
-        .racks()
-        .delete(&model::subject::key::rack(rack), None)
-        .await?;
+    let key = model::subject::key::rack(rack);
+    match ledger.racks().get(&key).await {
+        // A record that cannot be read can still be taken away.
+        Ok(Some(_)) | Err(BusError::Malformed { .. }) => {}
+        Ok(None) => return Err(unknown(rack)),
+        Err(error) => return Err(error.into()),
+    }
+    ledger.racks().delete(&key, None).await?;
     output::say(format!(
         "rack {rack} ticks no more; what runs goes on (`racktick cancel {rack}` stops it)"
     ));

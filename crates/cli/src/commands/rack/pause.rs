@@ -1,6 +1,9 @@
 //! `racktick rack pause|resume`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::Args;
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use ledger::Ledger;
 use model::name::RackName;
@@ -9,7 +12,11 @@ use serde_json::json;
 
 use super::known;
 use crate::app::App;
-use crate::{output, person};
+use crate::exit::Exit;
+use crate::{output, person, stored};
+
+/// How many racks are changed at a time.
+const AT_ONCE: usize = 32;
 
 /// One rack, or all.
 #[derive(Debug, Args)]
@@ -31,61 +38,103 @@ pub(crate) struct Arguments {
     reason: String,
 }
 
-pub(super) async fn pause(arguments: &Arguments, app: &App, ledger: &Ledger) -> anyhow::Result<()> {
+pub(super) async fn pause(
+    arguments: &Arguments,
+    app: &App,
+    ledger: &Ledger,
+) -> anyhow::Result<Exit> {
     let pause = Pause {
         by: person::name(),
         why: arguments.reason.clone(),
         at: Timestamp::now(),
     };
     // Who paused first stays.
-    let changed = change(&arguments.which, ledger, |record| {
+    let done = change(&arguments.which, ledger, |record| {
         record.paused.get_or_insert(pause.clone());
     })
     .await?;
     output::say(format!(
         "{} paused; cycles that run go on (`racktick cancel` stops them)",
-        named(&changed)
+        named(&done.changed)
     ));
-    app.output.print_json(&json!({"paused": changed}))
+    app.output
+        .print_json(&json!({"paused": done.changed, "failed": done.failed}))?;
+    Ok(done.exit())
 }
 
-pub(super) async fn resume(which: &Which, app: &App, ledger: &Ledger) -> anyhow::Result<()> {
+pub(super) async fn resume(which: &Which, app: &App, ledger: &Ledger) -> anyhow::Result<Exit> {
     let now = Timestamp::now();
-    let changed = change(which, ledger, |record| {
+    let done = change(which, ledger, |record| {
         if record.paused.take().is_some() {
             record.since = now;
         }
     })
     .await?;
-    output::say(format!("{} resumed", named(&changed)));
-    app.output.print_json(&json!({"resumed": changed}))
+    output::say(format!("{} resumed", named(&done.changed)));
+    app.output
+        .print_json(&json!({"resumed": done.changed, "failed": done.failed}))?;
+    Ok(done.exit())
 }
 
+/// What became of each rack.
+#[derive(Default)]
+struct Done {
+    changed: BTreeSet<RackName>,
+    /// Those that are as they were, and why.
+    failed: BTreeMap<RackName, String>,
+}
+
+impl Done {
+    fn exit(&self) -> Exit {
+        match self.failed.is_empty() {
+            true => Exit::Ok,
+            false => Exit::Failed,
+        }
+    }
+}
+
+/// Changes one rack, or every rack that can be changed: a rack that cannot must not keep the others running.
 async fn change(
     which: &Which,
     ledger: &Ledger,
     change: impl Fn(&mut RackRecord),
-) -> anyhow::Result<Vec<RackName>> {
-    let racks = match &which.rack {
-        Some(rack) => {
-            known(ledger, rack).await?;
-            vec![rack.clone()]
+) -> anyhow::Result<Done> {
+    let mut done = Done::default();
+    if let Some(rack) = &which.rack {
+        known(ledger, rack).await?;
+        if ledger.change_rack(rack, &change).await? {
+            done.changed.insert(rack.clone());
         }
-        None => super::show::all(ledger).await?.into_keys().collect(),
-    };
-    let mut changed = Vec::new();
-    for rack in racks {
-        if ledger.change_rack(&rack, &change).await? {
-            changed.push(rack);
+        return Ok(done);
+    }
+    let change = &change;
+    let mut changes = stream::iter(stored::racks(ledger).await?.into_keys())
+        .map(|rack| async move {
+            let changed = ledger.change_rack(&rack, change).await;
+            (rack, changed)
+        })
+        .buffer_unordered(AT_ONCE);
+    while let Some((rack, changed)) = changes.next().await {
+        match changed {
+            Ok(true) => {
+                done.changed.insert(rack);
+            }
+            // It was removed meanwhile.
+            Ok(false) => {}
+            Err(error) => {
+                let why = output::chain(&error);
+                output::say(format!("rack {rack} is as it was: {why}"));
+                done.failed.insert(rack, why);
+            }
         }
     }
-    Ok(changed)
+    Ok(done)
 }
 
-fn named(racks: &[RackName]) -> String {
-    match racks {
-        [] => "no rack".into(),
-        [rack] => format!("rack {rack}"),
-        racks => format!("{} racks", racks.len()),
+fn named(racks: &BTreeSet<RackName>) -> String {
+    match racks.first() {
+        None => "no rack".into(),
+        Some(rack) if racks.len() == 1 => format!("rack {rack}"),
+        Some(_) => format!("{} racks", racks.len()),
     }
 }

@@ -1,15 +1,13 @@
 //! `racktick rack list|show`.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
-use ledger::{Ledger, LedgerError};
+use ledger::Ledger;
 use model::cycle::CycleRecord;
 use model::name::RackName;
 use model::policy::PolicyChange;
 use model::rack::{Pause, RackRecord};
 use model::schedule::Schedule;
-use model::subject::{Subject, filter, key, stream};
+use model::subject::{Subject, filter, stream};
 use plan::slots::Slots;
 use serde::Serialize;
 
@@ -18,53 +16,73 @@ use crate::app::App;
 use crate::commands::status::cycle_words;
 use crate::config::schedule_text;
 use crate::output;
+use crate::stored::{self, Read};
 
 /// How many cycles are shown, the latest first.
 const CYCLES: usize = 5;
-
-/// All racks.
-pub(crate) async fn all(ledger: &Ledger) -> Result<BTreeMap<RackName, RackRecord>, LedgerError> {
-    let entries = ledger.racks().entries(">").await?;
-    Ok(entries
-        .into_iter()
-        .filter_map(|(key, entry)| Some((RackName::new(key).ok()?, entry.value)))
-        .collect())
-}
 
 /// A rack in a list.
 #[derive(Serialize)]
 struct Line {
     rack: RackName,
-    schedule: Schedule,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<Schedule>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_slot: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<Pause>,
+    /// Why nothing is known of it but its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable: Option<String>,
+}
+
+impl Line {
+    fn of(rack: RackName, record: Read<RackRecord>) -> Self {
+        match record {
+            Ok(record) => Self {
+                next_slot: next_slot(&rack, &record),
+                schedule: Some(record.schedule),
+                paused: record.paused,
+                unreadable: None,
+                rack,
+            },
+            Err(error) => Self {
+                rack,
+                schedule: None,
+                next_slot: None,
+                paused: None,
+                unreadable: Some(output::chain(&error)),
+            },
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let schedule = match (&self.schedule, &self.unreadable) {
+            (Some(schedule), _) => schedule_text(schedule),
+            (None, Some(why)) => format!("unreadable: {why}"),
+            (None, None) => "-".into(),
+        };
+        let paused = match (&self.paused, &self.unreadable) {
+            (Some(pause), _) => pause_text(pause),
+            (None, None) => "no".into(),
+            (None, Some(_)) => "-".into(),
+        };
+        let next_slot = self.next_slot.map_or("-".into(), output::time);
+        vec![self.rack.to_string(), schedule, next_slot, paused]
+    }
 }
 
 pub(super) async fn list(app: &App, ledger: &Ledger) -> anyhow::Result<()> {
-    let racks = all(ledger).await?;
+    let racks = stored::racks(ledger).await?;
     if racks.is_empty() {
         output::say("there are no racks yet: `racktick rack add <MAAS tag>`");
     }
     let lines: Vec<Line> = racks
         .into_iter()
-        .map(|(rack, record)| Line {
-            next_slot: next_slot(&rack, &record),
-            schedule: record.schedule,
-            paused: record.paused,
-            rack,
-        })
+        .map(|(rack, record)| Line::of(rack, record))
         .collect();
     app.output.print(&lines, |lines| {
-        let rows = lines.iter().map(|line| {
-            vec![
-                line.rack.to_string(),
-                schedule_text(&line.schedule),
-                line.next_slot.map_or("-".into(), output::time),
-                line.paused.as_ref().map_or("no".into(), pause_text),
-            ]
-        });
+        let rows = lines.iter().map(Line::cells);
         output::table(&["rack", "schedule", "next slot", "paused"], rows)
     })
 }
@@ -126,8 +144,12 @@ pub(super) async fn print(
         .subjects(stream::RACK, &filter::retries_of(rack))
         .await?
         .len();
-    let entries = ledger.cycles().entries(&key::cycles_of(rack)).await?;
-    let mut cycles: Vec<CycleRecord> = entries.into_values().map(|entry| entry.value).collect();
+    let mut cycles: Vec<CycleRecord> = Vec::new();
+    stored::cycles_of(ledger, rack, |_, cycle| match cycle {
+        Ok(cycle) => cycles.push(cycle),
+        Err(error) => output::say(format!("a cycle is not shown: {}", output::chain(&error))),
+    })
+    .await?;
     cycles.sort_by_key(|cycle| std::cmp::Reverse(cycle.ticked_at));
     cycles.truncate(CYCLES);
     let whole = Whole {

@@ -1,0 +1,82 @@
+//! Records of a bucket, one after the other. One that cannot be read, perhaps because a later racktick wrote it, must
+//! not hide the others: whoever stops everything in an emergency stops what can be stopped.
+
+use std::collections::BTreeMap;
+
+use bus::{Bucket, BusError, Start};
+use ledger::Ledger;
+use model::cycle::CycleRecord;
+use model::name::RackName;
+use model::rack::RackRecord;
+use model::record::Record;
+use model::subject::key;
+
+/// A record, or why it cannot be read: always [`BusError::Malformed`].
+pub(crate) type Read<V> = Result<V, BusError>;
+
+/// Shows every record of a bucket to `see`, with its key, and keeps none.
+///
+/// # Errors
+/// When the broker cannot be asked.
+pub(crate) async fn each<V: Record>(
+    bucket: &Bucket<V>,
+    mut see: impl FnMut(&str, Read<V>),
+) -> Result<(), BusError> {
+    let mut stored = bucket.changes(Start::LastOfEach).await?;
+    loop {
+        match stored.next_stored().await {
+            Ok(None) => return Ok(()),
+            Ok(Some(change)) => {
+                if let Some(entry) = change.entry {
+                    see(&change.key, Ok(entry.value));
+                }
+            }
+            Err(error) => {
+                let BusError::Malformed { key, .. } = &error else {
+                    return Err(error);
+                };
+                see(&key.clone(), Err(error));
+            }
+        }
+    }
+}
+
+/// All racks. A key that is no rack's name was not written by racktick.
+pub(crate) async fn racks(
+    ledger: &Ledger,
+) -> Result<BTreeMap<RackName, Read<RackRecord>>, BusError> {
+    let mut racks = BTreeMap::new();
+    each(ledger.racks(), |key, record| {
+        if let Ok(rack) = RackName::new(key) {
+            racks.insert(rack, record);
+        }
+    })
+    .await?;
+    Ok(racks)
+}
+
+/// Shows the cycles of one rack to `see`.
+pub(crate) async fn cycles_of(
+    ledger: &Ledger,
+    rack: &RackName,
+    mut see: impl FnMut(&str, Read<CycleRecord>),
+) -> Result<(), BusError> {
+    match ledger.cycles().entries(&key::cycles_of(rack)).await {
+        Ok(entries) => {
+            for (key, entry) in entries {
+                see(&key, Ok(entry.value));
+            }
+            Ok(())
+        }
+        // All other racks' cycles come along here, so this is for the rare case.
+        Err(BusError::Malformed { .. }) => {
+            each(ledger.cycles(), |key, record| {
+                if key::parse_cycle(key).is_some_and(|(of, _)| of == *rack) {
+                    see(key, record);
+                }
+            })
+            .await
+        }
+        Err(error) => Err(error),
+    }
+}
