@@ -266,6 +266,13 @@ async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
     }
     let wrong = place.run(&["doctor", "nosuchtag"]).with_code(1);
     assert!(wrong.stdout.contains("MAAS has no such tag"), "{wrong:?}");
+    world.broker.request("$KV.racks.r2", r#"{"v": 200}"#).await;
+    let unreadable = place.run(&["doctor"]).with_code(1);
+    assert!(
+        unreadable.stdout.contains("key `r2` of bucket `racks`")
+            && unreadable.stdout.contains("because of MAAS user `ann`"),
+        "{unreadable:?}"
+    );
 
     let mut broken = Place::new().env("NATS_URL", world.broker.url());
     for (name, value) in lab::environment(world.lab.config(), world.lab.address()) {
