@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
 use crate::output::{self, Output};
+use crate::service;
 
 /// How long a role waits for a broker that is only just starting: both may come up together.
 const BROKER_STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -58,6 +59,7 @@ pub(crate) fn shutdown() -> anyhow::Result<impl Future<Output = ()> + Send> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        service::stopping();
         tokio::spawn(end_at_once(interrupt));
     })
 }

@@ -10,6 +10,7 @@ mod foresight;
 mod logging;
 mod output;
 mod person;
+mod service;
 mod stored;
 
 use std::process::ExitCode;

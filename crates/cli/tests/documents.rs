@@ -9,6 +9,14 @@ use serde_json::Value;
 
 const CONFIGURATION: &str = include_str!("../../../docs/configuration.md");
 const PROGRAM: &str = include_str!("../../../docs/cli.md");
+/// What is handed out to run the roles with.
+const DIST: [&str; 5] = [
+    include_str!("../../../dist/systemd/racktick-scheduler.service"),
+    include_str!("../../../dist/systemd/racktick-worker@.service"),
+    include_str!("../../../dist/kubernetes/scheduler.yaml"),
+    include_str!("../../../dist/kubernetes/worker.yaml"),
+    include_str!("../../../dist/kubernetes/scaling.yaml"),
+];
 
 #[test]
 fn the_table_of_settings_has_every_setting_with_its_variable_and_default() {
@@ -69,4 +77,37 @@ fn the_exit_codes_of_the_help_are_those_of_the_document() {
         );
         assert!(PROGRAM.contains(&format!("\n| {code} | ")), "{code}");
     }
+}
+
+#[test]
+fn the_units_and_manifests_set_only_variables_that_there_are() {
+    let rows = Place::new().json(&["config", "show"]);
+    let mut known = vec!["RACKTICK_CONFIG".to_owned()];
+    for row in rows.as_array().unwrap() {
+        if let Some(variable) = row["variable"].as_str() {
+            known.extend([variable.to_owned(), format!("{variable}_FILE")]);
+        }
+    }
+    let mut count = 0;
+    for text in DIST {
+        let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+        for word in words.filter(|word| {
+            ["NATS_", "MAAS_", "TESTFLINGER_", "RACKTICK_"]
+                .iter()
+                .any(|start| word.starts_with(start))
+        }) {
+            count += 1;
+            assert!(known.iter().any(|name| name == word), "{word}");
+        }
+    }
+    assert!(count >= 5, "{count}");
+}
+
+#[test]
+fn the_settings_for_kubernetes_are_settings() {
+    let place = Place::new().file(
+        "racktick.toml",
+        include_str!("../../../dist/kubernetes/racktick.toml"),
+    );
+    place.run(&["config", "check"]).with_code(0);
 }

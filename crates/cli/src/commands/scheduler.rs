@@ -5,6 +5,7 @@ use std::pin::pin;
 use anyhow::Context;
 
 use crate::app::{App, shutdown, unless};
+use crate::service;
 
 pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
     let mut shutdown = pin!(shutdown()?);
@@ -17,6 +18,7 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
         settle: app.config.timing().settle,
     };
     tracing::info!("the scheduler is at work");
+    let _at_work = service::at_work();
     scheduler::run(settings, bus?, shutdown)
         .await
         .context("the scheduler ended")

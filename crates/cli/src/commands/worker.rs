@@ -7,6 +7,7 @@ use clap::Args;
 use crate::app::{App, shutdown, unless};
 use crate::config::Key;
 use crate::person;
+use crate::service;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -59,6 +60,7 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
         grace: config.worker.grace,
     };
     tracing::info!(name, "the worker is at work");
+    let _at_work = service::at_work();
     let drained = worker::run(settings, bus?, maas, testflinger, shutdown).await;
     tracing::info!(?drained, "the worker has ended");
     Ok(())
