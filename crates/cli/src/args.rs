@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cancel, completions, config, demo, dlq, doctor, events, lab, plan, rack, tick, worker,
+    cancel, completions, config, demo, dlq, doctor, events, lab, plan, rack, recover, tick, worker,
 };
 use crate::config::{ConfigError, Key, Places, Problem, SETTINGS};
 
@@ -105,6 +105,8 @@ pub(crate) enum Command {
     /// Dead letters: list, show, replay, drop
     #[command(subcommand)]
     Dlq(dlq::Command),
+    /// After the broker's data was lost: bring back the claims of jobs that Testflinger works on
+    Recover(recover::Arguments),
     /// Look at everything that racktick stands on, and say what is wrong and what to do
     Doctor(doctor::Arguments),
     /// Show or check the configuration

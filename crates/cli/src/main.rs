@@ -78,6 +78,7 @@ async fn dispatch(cli: &Cli, app: &App) -> anyhow::Result<Exit> {
         Command::Tick(arguments) => return commands::tick::run(arguments, app).await,
         Command::Rack(command) => return commands::rack::run(command, app).await,
         Command::Cancel(arguments) => return commands::cancel::run(arguments, app).await,
+        Command::Recover(arguments) => return commands::recover::run(arguments, app).await,
         Command::Dlq(command) => return commands::dlq::run(command, app).await,
         Command::Doctor(arguments) => return commands::doctor::run(arguments, app).await,
         Command::Scheduler => commands::scheduler::run(app).await?,

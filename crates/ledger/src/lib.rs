@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accounts;
+mod adopt;
 mod cancel;
 mod error;
 mod recent;
@@ -19,6 +20,7 @@ use model::name::{MachineName, RackName};
 use model::rack::RackRecord;
 use model::subject::{bucket, key};
 
+pub use adopt::{Adoption, Recovery, RemoteJob};
 pub use cancel::Cancelled;
 pub use error::LedgerError;
 pub use tasks::{outgoing, submit_task};

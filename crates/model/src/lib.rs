@@ -13,4 +13,5 @@ pub mod record;
 pub mod schedule;
 pub mod speed;
 pub mod subject;
+pub mod tag;
 pub mod task;

@@ -311,6 +311,19 @@ impl MachineRecord {
         Ok(())
     }
 
+    /// M11: a person brings back the claim of a job that Testflinger works on and that nothing here knows any more,
+    /// because the broker was lost.
+    pub fn adopt(&mut self, claim: Running) -> Result<(), Forbidden> {
+        if self.claim != Claim::Idle {
+            return Err(Forbidden("the machine is claimed"));
+        }
+        if self.settled.contains_key(&claim.job) {
+            return Err(Forbidden("the job is settled"));
+        }
+        self.claim = Claim::Running(claim);
+        Ok(())
+    }
+
     /// M10: fates whose time is over and whose cycle is closed are forgotten.
     pub fn forget(&mut self, forgettable: impl Fn(&JobId, &Settled) -> bool) {
         self.settled

@@ -129,6 +129,18 @@ impl Identity {
     }
 }
 
+/// Where a stored job belongs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Belonging {
+    /// The job, as its document says.
+    pub job_id: String,
+    /// The queue it was submitted to.
+    pub job_queue: String,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
 pub(crate) type IdentityObject = Object<Identity>;
 
 impl Testflinger {
@@ -150,6 +162,23 @@ impl Testflinger {
             .expect(job_id, &self.http)
             .map_err(|error| self.error(DOING, error))?;
         Ok(Presence::There)
+    }
+
+    /// Where a job belongs; none for a clean 204, as [`Self::job`].
+    pub async fn belonging(&self, job_id: &str) -> Result<Option<Belonging>, TestflingerError> {
+        const DOING: &str = "read the job";
+        let answer = self.get(DOING, &["v1", "job", job_id]).await?;
+        if answer.status() == 204 {
+            answer
+                .nothing()
+                .await
+                .map_err(|error| self.error(DOING, error))?;
+            return Ok(None);
+        }
+        let Object(belonging): Object<Belonging> = self
+            .read(DOING, answer, self.http.limits().body_bytes)
+            .await?;
+        Ok(Some(belonging))
     }
 
     /// State and phases of a job; none for a clean 204, as [`Self::job`].

@@ -13,7 +13,7 @@ pub use agent::Agent;
 pub use client::{Settings, Testflinger, Version};
 pub use document::JobDocument;
 pub use error::TestflingerError;
-pub use job::{Cancel, JobResult, JobSummary, Phase, Presence};
+pub use job::{Belonging, Cancel, JobResult, JobSummary, Phase, Presence};
 pub use rest::{BuildError, Class, Limits, Root, RootError};
 pub use submit::SubmitError;
 pub use token::{Credentials, CredentialsError};

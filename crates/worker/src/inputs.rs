@@ -13,6 +13,7 @@ use model::outcome::Phase;
 use model::policy::Policy;
 use model::rack::Sizes;
 use plan::inputs::{Agent, Inputs, Machine};
+use plan::verdict::ResultDocument;
 use testflinger::Testflinger;
 use tokio::sync::Mutex;
 
@@ -192,8 +193,15 @@ pub(crate) fn agent(read: testflinger::Agent) -> Agent {
     }
 }
 
-/// Statuses of phases, in the records' words.
-pub(crate) fn statuses(read: &BTreeMap<testflinger::Phase, i64>) -> BTreeMap<Phase, i64> {
+/// What Testflinger says of a job, in the records' words.
+pub fn document(read: &testflinger::JobResult) -> ResultDocument {
+    ResultDocument {
+        state: read.job_state.clone().unwrap_or_default(),
+        statuses: statuses(&read.phases),
+    }
+}
+
+fn statuses(read: &BTreeMap<testflinger::Phase, i64>) -> BTreeMap<Phase, i64> {
     let phase = |phase| match phase {
         testflinger::Phase::Setup => Phase::Setup,
         testflinger::Phase::Provision => Phase::Provision,

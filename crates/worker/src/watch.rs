@@ -13,10 +13,9 @@ use model::machine::{CancelCause, CancelRequest, Claim, Settled};
 use model::task::Watch;
 use plan::look::{Conclusion, Counters, Seen};
 use plan::slots::later;
-use plan::verdict::ResultDocument;
 use testflinger::{JobResult, Presence, Testflinger};
 
-use crate::inputs::statuses;
+use crate::inputs::document;
 use crate::trouble::{Trouble, broker_again};
 
 /// How often the record may change under a handler before the message is given back.
@@ -303,10 +302,7 @@ impl Handler {
         let (outcome, statuses, device) = match result {
             None => (plan::verdict::gone(), Default::default(), None),
             Some(result) => {
-                let document = ResultDocument {
-                    state: result.job_state.unwrap_or_default(),
-                    statuses: statuses(&result.phases),
-                };
+                let document = document(&result);
                 (
                     plan::verdict::verdict(&document, cancel.as_ref()),
                     document.statuses,

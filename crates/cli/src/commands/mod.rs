@@ -10,6 +10,7 @@ pub(crate) mod events;
 pub(crate) mod lab;
 pub(crate) mod plan;
 pub(crate) mod rack;
+pub(crate) mod recover;
 pub(crate) mod scheduler;
 pub(crate) mod setup;
 pub(crate) mod status;

@@ -80,11 +80,7 @@ impl Handler {
 
     /// The job document: what the policy says, and what makes it this machine's one job of this cycle.
     async fn post(&self, task: &Submit) -> Result<(), SubmitError> {
-        let tags = [
-            "racktick".to_owned(),
-            format!("racktick-rack:{}", task.rack),
-            format!("racktick-cycle:{}", task.cycle),
-        ];
+        let tags = model::tag::of(&task.rack, task.cycle);
         let no_template = Map::new();
         let document = JobDocument {
             job_id: &task.job.to_string(),
