@@ -39,7 +39,14 @@ impl System {
     /// # Panics
     /// When any of it fails, as all of these.
     pub async fn start(lab_flags: &[&str]) -> Self {
-        let broker = Broker::start().await;
+        Self::start_on(Broker::start().await, lab_flags).await
+    }
+
+    /// The same on a broker of one's own.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn start_on(broker: Broker, lab_flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder to run in");
         let mut lab_command = command(folder.path(), &BTreeMap::new());
         lab_command.args(["lab", "--listen", "127.0.0.1:0"]);
@@ -63,6 +70,8 @@ impl System {
             variables: BTreeMap::from([
                 ("NATS_URL".into(), broker.url()),
                 ("RACKTICK_LOG_FORMAT".into(), "text".into()),
+                // Room that stories with a small broker have, too.
+                ("RACKTICK_EVENTS_MAX_BYTES".into(), "16MB".into()),
             ]),
             broker,
             folder,

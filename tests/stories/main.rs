@@ -9,5 +9,6 @@ mod drain;
 mod fault_points;
 mod losses;
 mod main_job;
+mod no_room;
 mod odd_machines;
 mod repeats;

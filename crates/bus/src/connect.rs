@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -214,6 +215,7 @@ pub struct Bus {
     pub(crate) client: Client,
     epoch: watch::Receiver<u64>,
     version: Version,
+    has_room: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Bus {
@@ -271,12 +273,30 @@ impl Bus {
             client,
             epoch,
             version,
+            has_room: Arc::new(AtomicBool::new(true)),
         })
     }
 
     /// The version of the server that was connected to first.
     pub fn server_version(&self) -> Version {
         self.version
+    }
+
+    /// Notes whether the broker had room for a message. Said once per change, not per message.
+    pub(crate) fn note_room(&self, has_room: bool) {
+        if self.has_room.load(Ordering::Relaxed) == has_room
+            || self.has_room.swap(has_room, Ordering::Relaxed) == has_room
+        {
+            return;
+        }
+        if has_room {
+            tracing::info!("the NATS server has room again");
+        } else {
+            tracing::error!(
+                "the NATS server has no room left and stores nothing: free its disk or raise `max_file_store`; \
+                 work goes on by itself once it has"
+            );
+        }
     }
 
     pub(crate) fn is_connected(&self) -> bool {

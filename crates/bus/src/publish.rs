@@ -27,8 +27,8 @@ pub struct Outgoing {
     pub id: Option<String>,
     /// Held back by the broker until a time.
     pub at: Option<At>,
-    /// Store it only if nothing is stored on the subject.
-    pub first_only: bool,
+    /// Store it only if this is the number of the newest message on the subject; 0 if there is none.
+    pub last: Option<u64>,
 }
 
 /// When and where a message that waits comes out. A time that is over means at once.
@@ -48,7 +48,7 @@ impl Outgoing {
             body: body.into(),
             id: None,
             at: None,
-            first_only: false,
+            last: None,
         }
     }
 
@@ -73,8 +73,14 @@ impl Outgoing {
     /// The same, stored only if nothing is stored on its subject.
     #[must_use]
     pub fn first_only(self) -> Self {
+        self.replacing(0)
+    }
+
+    /// The same, stored only if the newest message on its subject has this number.
+    #[must_use]
+    pub fn replacing(self, sequence: u64) -> Self {
         Self {
-            first_only: true,
+            last: Some(sequence),
             ..self
         }
     }
@@ -88,8 +94,8 @@ impl Outgoing {
             headers.insert(header::SCHEDULE, format!("@at {}", at.time));
             headers.insert(header::SCHEDULE_TARGET, at.target.to_string());
         }
-        if self.first_only {
-            headers.insert(header::EXPECTED_SUBJECT_SEQUENCE, "0");
+        if let Some(last) = self.last {
+            headers.insert(header::EXPECTED_SUBJECT_SEQUENCE, last.to_string());
         }
         headers
     }
@@ -107,7 +113,7 @@ pub enum Published {
     Stored(u64),
     /// A message with its id was stored before, under this sequence.
     Duplicate(u64),
-    /// Not stored, because there is one on its subject (`first_only`).
+    /// Not stored, because another message is the newest on its subject (`first_only`, `replacing`).
     Exists,
 }
 
@@ -147,7 +153,7 @@ impl Bus {
         match ack.error {
             None if ack.duplicate => Ok(Published::Duplicate(ack.seq)),
             None => Ok(Published::Stored(ack.seq)),
-            Some(error) if message.first_only && error.is_conflict() => Ok(Published::Exists),
+            Some(error) if message.last.is_some() && error.is_conflict() => Ok(Published::Exists),
             Some(error) => Err(error.into_error(&format!("publishing on {subject}"))),
         }
     }
@@ -178,6 +184,7 @@ impl Bus {
                             source: source.into(),
                         }
                     })?;
+                    self.note_room(!ack.error.as_ref().is_some_and(ApiError::is_no_room));
                     match &ack.error {
                         Some(error) if error.is_transient() && again => {}
                         _ => return Ok(ack),

@@ -12,7 +12,8 @@ use serde_json::json;
 
 use crate::connect::Bus;
 use crate::error::BusError;
-use crate::wire::code;
+use crate::publish::At;
+use crate::wire::{code, header};
 
 /// A message in a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,15 @@ impl Stored {
     /// The first value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.first().map(String::as_str)
+    }
+
+    /// When and where it comes out, if it waits. Only `@at` schedules are ours.
+    pub fn at(&self) -> Option<At> {
+        let time = self.header(header::SCHEDULE)?.strip_prefix("@at ")?;
+        Some(At {
+            time: time.trim().parse().ok()?,
+            target: self.header(header::SCHEDULE_TARGET)?.parse().ok()?,
+        })
     }
 
     /// A delivered message; `None` when it does not come from a stream.
@@ -153,6 +163,24 @@ impl Bus {
             stream,
             &format!("reading {subject}"),
             json!({"last_by_subj": subject}),
+        )
+        .await
+    }
+
+    /// The first message from this number on whose subject matches the filter.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked, or has no such stream.
+    pub async fn next_on(
+        &self,
+        stream: &str,
+        filter: &str,
+        sequence: u64,
+    ) -> Result<Option<Stored>, BusError> {
+        self.get(
+            stream,
+            &format!("reading {filter} from message {sequence} on"),
+            json!({"seq": sequence, "next_by_subj": filter}),
         )
         .await
     }

@@ -36,6 +36,8 @@ pub(crate) mod header {
 pub(crate) mod code {
     pub(crate) const CONSUMER_NOT_FOUND: u64 = 10014;
     pub(crate) const NO_MESSAGE_FOUND: u64 = 10037;
+    /// The storage that JetStream may use is full.
+    pub(crate) const INSUFFICIENT_RESOURCES: u64 = 10023;
     /// The storage that JetStream may use would not hold what a stream may take.
     pub(crate) const NO_STORAGE: u64 = 10047;
     pub(crate) const STREAM_NOT_FOUND: u64 = 10059;
@@ -66,6 +68,14 @@ impl ApiError {
         self.code == 503
     }
 
+    /// Nothing was stored, because there is no room for it.
+    pub(crate) fn is_no_room(&self) -> bool {
+        matches!(
+            self.err_code,
+            code::NO_STORAGE | code::INSUFFICIENT_RESOURCES
+        )
+    }
+
     /// A compare-and-set that lost.
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(
@@ -75,11 +85,13 @@ impl ApiError {
     }
 
     pub(crate) fn into_error(self, what: &str) -> BusError {
+        if self.is_no_room() {
+            return BusError::NoRoom { what: what.into() };
+        }
         match self.err_code {
             code::STREAM_NOT_FOUND | code::CONSUMER_NOT_FOUND => {
                 BusError::Missing { what: what.into() }
             }
-            code::NO_STORAGE => BusError::NoRoom { what: what.into() },
             code => BusError::Refused {
                 what: what.into(),
                 code,

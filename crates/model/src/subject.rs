@@ -202,6 +202,8 @@ pub mod filter {
     pub const WAITING_LOOKS: &str = "task.wait.watch.*";
     /// All submits that may be taken.
     pub const SUBMITS: &str = "task.submit.>";
+    /// Submits and looks that are held back.
+    pub const WAITING: &str = "task.wait.>";
     /// All looks that may be taken.
     pub const WATCHES: &str = "task.watch.>";
     /// Everything armed for any rack, retries included.

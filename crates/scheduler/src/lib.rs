@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod arm;
+mod rouse;
 mod sweep;
 mod view;
 mod waiting;

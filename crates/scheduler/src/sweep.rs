@@ -19,7 +19,7 @@ use plan::slots::{Slots, later};
 
 use crate::view::View;
 use crate::waiting::Waiting;
-use crate::{Settings, arm};
+use crate::{Settings, arm, rouse};
 
 /// A task that keeps falling out comes back at longer and longer intervals, up to this many settle times.
 const SLOWEST: u32 = 12;
@@ -52,6 +52,7 @@ impl Sweep {
     /// One pass.
     pub(crate) async fn pass(&mut self, now: Timestamp) -> Result<(), LedgerError> {
         self.bury().await?;
+        rouse::pass(&self.ledger, self.settings.settle, now).await?;
         // The waiting messages first: what is sent between the two reads is then not taken for lost.
         let waiting = Waiting::tasks(&self.ledger).await?;
         self.view.refresh(&self.ledger, now).await?;

@@ -1,0 +1,68 @@
+//! The broker has no room left, and then it has again.
+
+use serde_json::{Value, json};
+use testkit::{Broker, until};
+use tests::{SOON, System, machines};
+
+/// Enough for a story, and soon filled.
+const SMALL: &str = "jetstream { max_file_store: 48MB, max_memory_store: 1MB }\n";
+
+async fn api(broker: &Broker, operation: &str, body: &Value) -> Value {
+    let answer = broker
+        .request(&format!("$JS.API.{operation}"), body.to_string())
+        .await;
+    serde_json::from_slice(&answer).expect("JetStream answers in JSON")
+}
+
+/// Fills the broker with what is none of racktick's until it takes no more.
+async fn fill(broker: &Broker) {
+    let stream = json!({"name": "JUNK", "subjects": ["junk"], "storage": "file"});
+    let made = api(broker, "STREAM.CREATE.JUNK", &stream).await;
+    assert!(made["error"].is_null(), "{made}");
+    for size in [500_000, 10_000, 100] {
+        loop {
+            let answer = broker.request("junk", vec![b'x'; size]).await;
+            let answer: Value = serde_json::from_slice(&answer).expect("an acknowledgement");
+            if answer["error"].is_object() {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn work_stops_with_a_word_and_goes_on_when_there_is_room_again() {
+    let broker = Broker::start_with(SMALL).await;
+    let lab = ["--racks", "1", "--machines", "6", "--speed", "300"];
+    let system = System::start_on(broker, &lab).await;
+    // An hour of spread takes 12 seconds here, so some submits are out and some are held back.
+    let policy = ["--policy", "submit_window=20h", "--policy", "catch_up=20h"];
+    let add = ["rack", "add", "r1", "--every", "6h", "--first", "slot"];
+    system.run(&[&add[..], &policy].concat()).await;
+    let scheduler = system.scheduler();
+    let _workers = [system.worker("w1"), system.worker("w2")];
+    system.tick(b"r1").await;
+    until(SOON, "some jobs are submitted", async || {
+        system.lab.stats().await.jobs_submitted >= 1
+    })
+    .await;
+    fill(&system.broker).await;
+    until(SOON, "it is said what is wrong", async || {
+        let log = scheduler.log();
+        log.contains("the broker does not let out what is due") && log.contains("no room left")
+    })
+    .await;
+    let gone = api(&system.broker, "STREAM.DELETE.JUNK", &json!({})).await;
+    assert_eq!(gone["success"], true, "{gone}");
+
+    let cycle = system.until_finished(1, SOON).await;
+    until(SOON, "it is said that it is over", async || {
+        scheduler.log().contains("has room again")
+    })
+    .await;
+    system
+        .assert_one_job_each(&[cycle], &machines("r1", 6))
+        .await;
+    assert_eq!(system.dead_letters().await, []);
+    system.until_quiet().await;
+}
