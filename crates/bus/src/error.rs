@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::connect::{MINIMUM_SERVER, Version};
+use crate::denied::Act;
 
 /// An error of an unspecified kind, as a cause.
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -59,6 +60,18 @@ pub enum BusError {
     Nobody {
         /// What was asked.
         what: String,
+    },
+    /// The broker does not let this user do it. Nothing was done.
+    #[error("{what}: the NATS server does not let this user {act} `{subject}`; {advice}")]
+    Denied {
+        /// What was asked.
+        what: String,
+        /// What is not permitted.
+        act: Act,
+        /// On which subject.
+        subject: String,
+        /// What to do about it.
+        advice: &'static str,
     },
     /// The stream, consumer or bucket does not exist.
     #[error("{what}: it does not exist; run `racktick setup`")]

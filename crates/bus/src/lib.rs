@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+pub mod access;
 mod bucket;
 mod connect;
 pub mod dead;
+mod denied;
 mod error;
 mod publish;
 mod pull;
@@ -13,7 +15,8 @@ pub mod topology;
 mod wire;
 
 pub use bucket::{Bucket, Change, Changes, Entry, Written};
-pub use connect::{Bus, Connect, Credentials, MINIMUM_SERVER, Version};
+pub use connect::{Bus, Certificate, Connect, Credentials, MINIMUM_SERVER, Version};
+pub use denied::Act;
 pub use error::BusError;
 pub use publish::{At, Batch, LARGEST_BATCH, Outgoing, Published};
 pub use read::{Reader, Start};
