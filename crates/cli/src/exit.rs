@@ -99,6 +99,7 @@ fn code_of_broker(error: &BusError) -> Exit {
         BusError::Unauthorized { .. }
         | BusError::Setting { .. }
         | BusError::TooOld { .. }
+        | BusError::Denied { .. }
         | BusError::Topology(_) => Exit::Config,
         _ => Exit::Failed,
     }
