@@ -11,3 +11,4 @@ mod losses;
 mod main_job;
 mod odd_machines;
 mod repeats;
+mod roles;

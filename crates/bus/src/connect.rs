@@ -1,5 +1,6 @@
 //! The connection.
 
+use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
+use async_nats::{
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -183,6 +186,17 @@ impl Connect {
                 async move { noted(event, &epoch, &denials) }
             })
             .custom_inbox_prefix(self.inbox_prefix());
+        let certificate = self
+            .certificate
+            .iter()
+            .flat_map(|own| [&own.certificate, &own.key]);
+        for path in self.root_ca.iter().chain(certificate) {
+            let read = tokio::fs::read(path).await;
+            read.map_err(|source| BusError::Setting {
+                what: format!("the PEM file {}", path.display()),
+                source: source.into(),
+            })?;
+        }
         let options = match &self.root_ca {
             None => options,
             Some(path) => options.add_root_certificates(path.clone()),
@@ -219,6 +233,21 @@ fn without_password(server: &str) -> String {
         (None, Some((_, host))) => format!("***@{host}"),
         (_, None) => server.to_owned(),
     }
+}
+
+/// Whether TLS is what failed: the client reports it as any other failure to read.
+fn is_tls(error: &ConnectError) -> bool {
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        let inner = found
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        if found.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        cause = found.source();
+    }
+    false
 }
 
 /// Once per change of state, never per attempt.
@@ -263,7 +292,7 @@ impl Bus {
     /// Connects, and refuses a server that is too old. Once connected, the connection is restored for ever when lost.
     ///
     /// # Errors
-    /// `Unreachable`, `Unauthorized`, `Setting`, `TooOld`.
+    /// `Unreachable`, `Unauthorized`, `Tls`, `Setting`, `TooOld`.
     pub async fn connect(connect: &Connect) -> Result<Self, BusError> {
         let addresses = connect.addresses()?;
         let (sender, epoch) = watch::channel(0);
@@ -287,6 +316,12 @@ impl Bus {
                         servers: connect.shown(),
                     });
                 }
+                kind if kind == ConnectErrorKind::Tls || is_tls(&error) => {
+                    return Err(BusError::Tls {
+                        servers: connect.shown(),
+                        source: error.into(),
+                    });
+                }
                 _ if Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(200)).await
                 }
@@ -298,6 +333,9 @@ impl Bus {
                 }
             }
         };
+        // The news of this connection comes by another way; to the first request it would look like another connection.
+        let mut known = epoch.clone();
+        let _ = tokio::time::timeout(ONE_TRY, known.wait_for(|number| *number > 0)).await;
         let found = client.server_info().version;
         let version = found
             .parse()

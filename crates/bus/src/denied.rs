@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use crate::error::BusError;
 
@@ -27,6 +28,9 @@ impl fmt::Display for Act {
         })
     }
 }
+
+/// How long the denial of a request may come after that of its inbox: they leave the server together.
+const SECOND_WORD: Duration = Duration::from_millis(300);
 
 /// Something the broker denied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,11 +81,10 @@ struct State {
 struct Waiting {
     subjects: Vec<String>,
     inbox: Inbox,
-    tell: oneshot::Sender<Denial>,
+    tell: mpsc::UnboundedSender<Denial>,
 }
 
 /// Where an answer is to come.
-#[derive(PartialEq)]
 pub(crate) enum Inbox {
     /// Where the answers to all requests come.
     Shared,
@@ -107,8 +110,8 @@ impl Denials {
         match (act, self.has_credentials) {
             (_, false) => "no key is in use: set NATS_NKEY to the file with a role's key",
             (Act::Subscribe, true) if subject.starts_with(&self.inbox_prefix) => {
-                "its inboxes begin otherwise: use the key file that `racktick setup --credentials` wrote, or set \
-                 NATS_INBOX_PREFIX"
+                "its inboxes begin otherwise (set NATS_INBOX_PREFIX; a key file of `racktick setup --credentials` says \
+                 it), or it gets no answers at all"
             }
             (_, true) => "use the key of a role that may",
         }
@@ -147,38 +150,34 @@ impl Denials {
             })
             .map(|(id, _)| *id)
             .collect();
-        for id in &concerned {
-            if let Some(waiting) = state.waiting.remove(id) {
-                // Whoever is gone needs no word.
-                let _ = waiting.tell.send(denial.clone());
-            }
+        for waiting in concerned.iter().filter_map(|id| state.waiting.get(id)) {
+            // Whoever is gone needs no word.
+            let _ = waiting.tell.send(denial.clone());
         }
         !concerned.is_empty()
     }
 
     /// Listens for the denial of a publish on any of these subjects, or of the inbox. Begin before publishing.
     pub(crate) fn watch(self: &Arc<Self>, subjects: Vec<String>, inbox: Inbox) -> Watch {
-        let (tell, told) = oneshot::channel();
+        let (tell, told) = mpsc::unbounded_channel();
         let mut state = self.state();
         state.next += 1;
         let id = state.next;
-        match &state.no_inbox {
+        if let (Some(denial), Inbox::Shared) = (&state.no_inbox, &inbox) {
             // Not asked for again on this connection, so the server will not say it again.
-            Some(denial) if inbox == Inbox::Shared => {
-                let _ = tell.send(denial.clone());
-            }
-            _ => {
-                let waiting = Waiting {
-                    subjects,
-                    inbox,
-                    tell,
-                };
-                state.waiting.insert(id, waiting);
-            }
+            let _ = tell.send(denial.clone());
         }
+        let is_shared = matches!(inbox, Inbox::Shared);
+        let waiting = Waiting {
+            subjects,
+            inbox,
+            tell,
+        };
+        state.waiting.insert(id, waiting);
         Watch {
             denials: Arc::clone(self),
             id,
+            is_shared,
             told,
         }
     }
@@ -188,15 +187,23 @@ impl Denials {
 pub(crate) struct Watch {
     denials: Arc<Denials>,
     id: u64,
-    told: oneshot::Receiver<Denial>,
+    is_shared: bool,
+    told: mpsc::UnboundedReceiver<Denial>,
 }
 
 impl Watch {
-    /// Resolves when something was denied, once. Can be dropped while it waits.
+    /// Resolves when something was denied. With an inbox of its own, it can be dropped while it waits.
     pub(crate) async fn denied(&mut self) -> Denial {
-        match (&mut self.told).await {
-            Ok(denial) => denial,
-            Err(_) => std::future::pending().await,
+        let Some(denial) = self.told.recv().await else {
+            return std::future::pending().await;
+        };
+        if denial.act == Act::Publish || !self.is_shared {
+            return denial;
+        }
+        // The server judges the inbox first. That the request itself is denied says more.
+        match tokio::time::timeout(SECOND_WORD, self.told.recv()).await {
+            Ok(Some(publish)) => publish,
+            _ => denial,
         }
     }
 }
@@ -239,30 +246,33 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_denial_finds_those_who_publish_on_its_subject_and_nobody_else() {
+    #[tokio::test]
+    async fn a_denial_finds_those_who_publish_on_its_subject_and_nobody_else() {
         let denials = denials();
         let mut one = denials.watch(vec!["a".into(), "b".into()], Inbox::Shared);
         let mut other = denials.watch(vec!["c".into()], Inbox::Own("_INBOX_worker.x".into()));
         assert!(denials.heard(&publish("b")));
-        assert_eq!(one.denied().now_or_never().unwrap().subject, "b");
+        assert_eq!(one.denied().await.subject, "b");
         assert!(other.denied().now_or_never().is_none());
-        assert!(!denials.heard(&publish("b")), "it was told already");
         let inbox = "Permissions Violation for Subscription to \"_INBOX_worker.x\"";
         assert!(denials.heard(inbox));
-        assert_eq!(other.denied().now_or_never().unwrap().act, Act::Subscribe);
+        assert_eq!(other.denied().await.act, Act::Subscribe);
+        assert!(one.denied().now_or_never().is_none());
         drop(denials.watch(vec!["d".into()], Inbox::Shared));
         assert!(!denials.heard(&publish("d")), "it is gone");
     }
 
-    #[test]
-    fn without_the_shared_inbox_no_request_waits_until_there_is_another_connection() {
+    #[tokio::test]
+    async fn without_the_shared_inbox_no_request_waits_until_there_is_another_connection() {
         let denials = denials();
         let inbox = "Permissions Violation for Subscription to \"_INBOX_worker.abc.*\"";
         assert!(!denials.heard(inbox), "nobody waits yet");
         let watch = || denials.watch(vec!["a".into()], Inbox::Shared);
-        let denial = watch().denied().now_or_never().unwrap();
+        let denial = watch().denied().await;
         assert!(denial.advice.contains("NATS_INBOX_PREFIX"), "{denial:?}");
+        let mut both = watch();
+        assert!(denials.heard(&publish("a")));
+        assert_eq!(both.denied().await.subject, "a", "it says more");
         denials.connected();
         assert!(watch().denied().now_or_never().is_none());
     }

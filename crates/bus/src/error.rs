@@ -27,6 +27,18 @@ pub enum BusError {
         /// The addresses, without passwords.
         servers: String,
     },
+    /// One side does not believe the other's certificate.
+    #[error(
+        "no TLS connection can be made to the NATS server at {servers}: NATS_CA is to name the authority behind its \
+         certificate, NATS_CERT and NATS_KEY ours if it asks for one"
+    )]
+    Tls {
+        /// The addresses, without passwords.
+        servers: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
     /// Address, credentials or certificate cannot be used as given.
     #[error("{what} cannot be used")]
     Setting {

@@ -98,6 +98,7 @@ fn code_of_broker(error: &BusError) -> Exit {
         error if error.is_transient() => Exit::Unavailable,
         BusError::Unauthorized { .. }
         | BusError::Setting { .. }
+        | BusError::Tls { .. }
         | BusError::TooOld { .. }
         | BusError::Denied { .. }
         | BusError::Topology(_) => Exit::Config,

@@ -31,6 +31,11 @@ impl Config {
         })
     }
 
+    /// The role whose key is in use, when the key's file says so.
+    pub(crate) fn nats_role(&self) -> Result<Option<Role>, ConfigError> {
+        Ok(self.nats_credentials()?.1)
+    }
+
     /// The most specific of what was given, and the role that it is known to stand for.
     fn nats_credentials(&self) -> Result<(Option<Credentials>, Option<Role>), ConfigError> {
         let nats = &self.nats;
