@@ -9,6 +9,7 @@ use bus::access::{self, KeyFile, Role};
 use bus::topology::{Retention, Topology, setup};
 use bus::{Bus, Connect, Credentials};
 use tempfile::TempDir;
+use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 use tracing_subscriber::EnvFilter;
 
@@ -212,6 +213,20 @@ impl Broker {
         let answer = answer.unwrap_or_else(|error| panic!("{subject}: {error}"));
         let text = String::from_utf8_lossy(&answer.payload);
         assert!(!text.contains("error"), "{subject}: {text}");
+    }
+
+    /// Makes it read its configuration again.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub async fn reload(&self) {
+        let process = self.server.process().expect("the broker runs");
+        let told = Command::new(nats_server().await)
+            .args(["--signal", &format!("reload={process}")])
+            .output()
+            .await
+            .expect("nats-server runs");
+        assert!(told.status.success(), "{told:?}");
     }
 
     /// SIGKILL.

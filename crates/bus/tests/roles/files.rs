@@ -5,11 +5,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use bus::access::{AccessError, KeyFile, Role, make};
 use bus::{Bus, BusError, Connect, Credentials};
 use secrecy::ExposeSecret;
-use testkit::{Broker, nats_server, workspace};
+use testkit::{Broker, nats_server, until, workspace};
 
 fn seed(folder: &Path, role: Role) -> String {
     let file = folder.join(role.name()).join(format!("{role}.nk"));
@@ -155,4 +156,25 @@ async fn the_deleted_line_lets_nobody_in_without_a_key_and_a_key_that_was_replac
         let error = Bus::connect(&connect).await.unwrap_err();
         assert!(matches!(error, BusError::Unauthorized { .. }), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_key_is_replaced_while_the_server_runs() {
+    let broker = Broker::start_with_roles().await;
+    let old = broker.connect_as(Role::Worker);
+    let old = Connect {
+        wait: Duration::ZERO,
+        ..old
+    };
+    Bus::connect(&old).await.unwrap();
+    make(&broker.folder().join("keys"), &[Role::Worker]).unwrap();
+    broker.reload().await;
+    let soon = Duration::from_secs(30);
+    until(soon, "the old key is refused", async || {
+        let refused = Bus::connect(&old).await;
+        matches!(refused, Err(BusError::Unauthorized { .. }))
+    })
+    .await;
+    broker.bus_as(Role::Worker).await;
+    broker.bus_as(Role::Operator).await;
 }
