@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bus::Bus;
+use bus::access::Role;
 use ledger::Ledger;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -31,6 +32,7 @@ pub struct System {
     lab_process: Process,
     folder: TempDir,
     variables: BTreeMap<String, String>,
+    has_roles: bool,
 }
 
 impl System {
@@ -47,6 +49,22 @@ impl System {
     /// # Panics
     /// As [`start`](Self::start).
     pub async fn start_on(broker: Broker, lab_flags: &[&str]) -> Self {
+        Self::start_at(broker, false, lab_flags).await
+    }
+
+    /// The same, with a broker that tells roles apart: each process has its own role's key.
+    ///
+    /// # Panics
+    /// When any of it fails.
+    pub async fn start_with_roles(lab_flags: &[&str]) -> Self {
+        Self::start_at(Broker::start_with_roles().await, true, lab_flags).await
+    }
+
+    async fn start_at(broker: Broker, has_roles: bool, lab_flags: &[&str]) -> Self {
+        let connect = async || match has_roles {
+            true => broker.bus_as(Role::Admin).await,
+            false => broker.connect().await,
+        };
         let folder = tempfile::tempdir().expect("a folder to run in");
         let mut lab_command = command(folder.path(), &BTreeMap::new());
         lab_command.args(["lab", "--listen", "127.0.0.1:0"]);
@@ -63,8 +81,8 @@ impl System {
         .await;
         let address = url.expect("it was found");
         let mut system = Self {
-            bus: broker.connect().await,
-            ledger: Ledger::new(broker.connect().await),
+            bus: connect().await,
+            ledger: Ledger::new(connect().await),
             lab: LabClient::new(format!("http://{address}")),
             lab_process,
             variables: BTreeMap::from([
@@ -75,6 +93,7 @@ impl System {
             ]),
             broker,
             folder,
+            has_roles,
         };
         let print_env = ["lab", "--print-env", "--listen", &address];
         for line in system.run(&[&print_env, lab_flags].concat()).await.lines() {
@@ -104,7 +123,16 @@ impl System {
     /// # Panics
     /// When it does not start.
     pub async fn try_run(&self, arguments: &[&str]) -> Ended {
-        let output = command(self.folder.path(), &self.variables)
+        self.try_run_as(role_of(arguments), arguments).await
+    }
+
+    /// The same with the key of this role, on a broker that tells roles apart.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn try_run_as(&self, role: Role, arguments: &[&str]) -> Ended {
+        let output = self
+            .command(role)
             .args(arguments)
             .stdin(Stdio::null())
             .kill_on_drop(true)
@@ -138,9 +166,22 @@ impl System {
 
     /// Starts a role and leaves it running.
     pub fn spawn(&self, name: &str, arguments: &[&str]) -> Process {
-        let mut command = command(self.folder.path(), &self.variables);
+        self.spawn_as(role_of(arguments), name, arguments)
+    }
+
+    /// The same with the key of this role, on a broker that tells roles apart.
+    pub fn spawn_as(&self, role: Role, name: &str, arguments: &[&str]) -> Process {
+        let mut command = self.command(role);
         command.args(arguments);
         Process::start(name, command, self.folder.path())
+    }
+
+    fn command(&self, role: Role) -> Command {
+        let mut command = command(self.folder.path(), &self.variables);
+        if self.has_roles {
+            command.env("NATS_NKEY", self.broker.key_file(role));
+        }
+        command
     }
 
     /// Starts a worker of this name.
@@ -193,6 +234,16 @@ impl Drop for System {
             let end = lines[lines.len().saturating_sub(40)..].join("\n");
             eprintln!("--- {}\n{end}", log.path().display());
         }
+    }
+}
+
+/// Whose work a command line is.
+fn role_of(arguments: &[&str]) -> Role {
+    match arguments.first() {
+        Some(&"setup") => Role::Admin,
+        Some(&"scheduler") => Role::Scheduler,
+        Some(&"worker") => Role::Worker,
+        _ => Role::Operator,
     }
 }
 

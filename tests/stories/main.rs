@@ -12,3 +12,4 @@ mod main_job;
 mod no_room;
 mod odd_machines;
 mod repeats;
+mod roles;

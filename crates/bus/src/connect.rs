@@ -1,5 +1,6 @@
 //! The connection.
 
+use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,11 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use async_nats::{
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::denied::Denials;
 use crate::error::BusError;
 use crate::wire::ONE_TRY;
 
@@ -37,8 +41,22 @@ pub struct Connect {
     pub credentials: Option<Credentials>,
     /// A PEM file with the authority that signed the broker's certificate, unless the system knows it.
     pub root_ca: Option<PathBuf>,
+    /// Our own certificate, for a broker that asks for one.
+    pub certificate: Option<Certificate>,
+    /// How the subjects begin on which answers come. `_INBOX` when nobody says otherwise; a user may be permitted to
+    /// read others only.
+    pub inbox_prefix: Option<String>,
     /// How long to keep trying when the first attempt fails, for a broker that is only just starting.
     pub wait: Duration,
+}
+
+/// A certificate that says who we are, before anything else does.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// A PEM file with the certificate, and those that lead to its authority.
+    pub certificate: PathBuf,
+    /// A PEM file with its private key.
+    pub key: PathBuf,
 }
 
 /// Ways to say who we are.
@@ -112,6 +130,8 @@ impl Connect {
             name: name.into(),
             credentials: None,
             root_ca: None,
+            certificate: None,
+            inbox_prefix: None,
             wait: Duration::ZERO,
         }
     }
@@ -142,7 +162,15 @@ impl Connect {
             .join(", ")
     }
 
-    async fn options(&self, epoch: Arc<watch::Sender<u64>>) -> Result<ConnectOptions, BusError> {
+    fn inbox_prefix(&self) -> &str {
+        self.inbox_prefix.as_deref().unwrap_or("_INBOX")
+    }
+
+    async fn options(
+        &self,
+        epoch: Arc<watch::Sender<u64>>,
+        denials: Arc<Denials>,
+    ) -> Result<ConnectOptions, BusError> {
         let options = ConnectOptions::new()
             .name(&self.name)
             .connection_timeout(Duration::from_secs(5))
@@ -155,12 +183,30 @@ impl Connect {
                 (Duration::from_millis(50) * 2u32.pow(exponent)).min(LONGEST_PAUSE)
             })
             .event_callback(move |event| {
-                let epoch = Arc::clone(&epoch);
-                async move { noted(event, &epoch) }
-            });
+                let (epoch, denials) = (Arc::clone(&epoch), Arc::clone(&denials));
+                async move { noted(event, &epoch, &denials) }
+            })
+            .custom_inbox_prefix(self.inbox_prefix());
+        let certificate = self
+            .certificate
+            .iter()
+            .flat_map(|own| [&own.certificate, &own.key]);
+        for path in self.root_ca.iter().chain(certificate) {
+            let read = tokio::fs::read(path).await;
+            read.map_err(|source| BusError::Setting {
+                what: format!("the PEM file {}", path.display()),
+                source: source.into(),
+            })?;
+        }
         let options = match &self.root_ca {
             None => options,
             Some(path) => options.add_root_certificates(path.clone()),
+        };
+        let options = match &self.certificate {
+            None => options,
+            Some(Certificate { certificate, key }) => {
+                options.add_client_certificate(certificate.clone(), key.clone())
+            }
         };
         Ok(match &self.credentials {
             None => options,
@@ -190,15 +236,32 @@ fn without_password(server: &str) -> String {
     }
 }
 
+/// Whether TLS is what failed: the client reports it as any other failure to read.
+fn is_tls(error: &ConnectError) -> bool {
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        let inner = found
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        if found.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        cause = found.source();
+    }
+    false
+}
+
 /// Once per change of state, never per attempt.
-fn noted(event: Event, epoch: &watch::Sender<u64>) {
+fn noted(event: Event, epoch: &watch::Sender<u64>, denials: &Denials) {
     match event {
         Event::Connected => {
+            denials.connected();
             epoch.send_modify(|number| *number += 1);
             tracing::info!("connected to NATS");
         }
         Event::Disconnected => tracing::warn!("lost the connection to NATS, trying again"),
-        // A publish that is not permitted gets no other answer than this.
+        // Whoever waits says so itself.
+        Event::ServerError(ServerError::Other(error)) if denials.heard(&error) => {}
         Event::ServerError(error) => tracing::warn!(%error, "the NATS server complains"),
         Event::ClientError(error) => tracing::debug!(%error, "NATS client error"),
         Event::SlowConsumer(subscription) => {
@@ -213,6 +276,7 @@ fn noted(event: Event, epoch: &watch::Sender<u64>) {
 #[derive(Clone)]
 pub struct Bus {
     pub(crate) client: Client,
+    pub(crate) denials: Arc<Denials>,
     epoch: watch::Receiver<u64>,
     version: Version,
     has_room: Arc<AtomicBool>,
@@ -230,14 +294,20 @@ impl Bus {
     /// Connects, and refuses a server that is too old. Once connected, the connection is restored for ever when lost.
     ///
     /// # Errors
-    /// `Unreachable`, `Unauthorized`, `Setting`, `TooOld`.
+    /// `Unreachable`, `Unauthorized`, `Tls`, `Setting`, `TooOld`.
     pub async fn connect(connect: &Connect) -> Result<Self, BusError> {
         let addresses = connect.addresses()?;
         let (sender, epoch) = watch::channel(0);
         let sender = Arc::new(sender);
+        let denials = Arc::new(Denials::new(
+            connect.inbox_prefix(),
+            connect.credentials.is_some(),
+        ));
         let deadline = Instant::now() + connect.wait;
         let client = loop {
-            let options = connect.options(Arc::clone(&sender)).await?;
+            let options = connect
+                .options(Arc::clone(&sender), Arc::clone(&denials))
+                .await?;
             let error = match options.connect(addresses.as_slice()).await {
                 Ok(client) => break client,
                 Err(error) => error,
@@ -246,6 +316,12 @@ impl Bus {
                 ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
                     return Err(BusError::Unauthorized {
                         servers: connect.shown(),
+                    });
+                }
+                kind if kind == ConnectErrorKind::Tls || is_tls(&error) => {
+                    return Err(BusError::Tls {
+                        servers: connect.shown(),
+                        source: error.into(),
                     });
                 }
                 _ if Instant::now() < deadline => {
@@ -259,6 +335,9 @@ impl Bus {
                 }
             }
         };
+        // The news of this connection comes by another way; to the first request it would look like another connection.
+        let mut known = epoch.clone();
+        let _ = tokio::time::timeout(ONE_TRY, known.wait_for(|number| *number > 0)).await;
         let found = client.server_info().version;
         let version = found
             .parse()
@@ -271,6 +350,7 @@ impl Bus {
         }
         Ok(Self {
             client,
+            denials,
             epoch,
             version,
             has_room: Arc::new(AtomicBool::new(true)),

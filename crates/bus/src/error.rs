@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::connect::{MINIMUM_SERVER, Version};
+use crate::denied::Act;
 
 /// An error of an unspecified kind, as a cause.
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -25,6 +26,18 @@ pub enum BusError {
     Unauthorized {
         /// The addresses, without passwords.
         servers: String,
+    },
+    /// One side does not believe the other's certificate.
+    #[error(
+        "no TLS connection can be made to the NATS server at {servers}: NATS_CA is to name the authority behind its \
+         certificate, NATS_CERT and NATS_KEY ours if it asks for one"
+    )]
+    Tls {
+        /// The addresses, without passwords.
+        servers: String,
+        /// Why.
+        #[source]
+        source: Cause,
     },
     /// Address, credentials or certificate cannot be used as given.
     #[error("{what} cannot be used")]
@@ -59,6 +72,18 @@ pub enum BusError {
     Nobody {
         /// What was asked.
         what: String,
+    },
+    /// The broker does not let this user do it. Nothing was done.
+    #[error("{what}: the NATS server does not let this user {act} `{subject}`; {advice}")]
+    Denied {
+        /// What was asked.
+        what: String,
+        /// What is not permitted.
+        act: Act,
+        /// On which subject.
+        subject: String,
+        /// What to do about it.
+        advice: &'static str,
     },
     /// The stream, consumer or bucket does not exist.
     #[error("{what}: it does not exist; run `racktick setup`")]

@@ -1,9 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+pub mod access;
 mod bucket;
 mod connect;
 pub mod dead;
+mod denied;
 mod error;
+mod listen;
 mod publish;
 mod pull;
 mod read;
@@ -13,8 +16,10 @@ pub mod topology;
 mod wire;
 
 pub use bucket::{Bucket, Change, Changes, Entry, Written};
-pub use connect::{Bus, Connect, Credentials, MINIMUM_SERVER, Version};
+pub use connect::{Bus, Certificate, Connect, Credentials, MINIMUM_SERVER, Version};
+pub use denied::Act;
 pub use error::BusError;
+pub use listen::{Heard, Listener};
 pub use publish::{At, Batch, LARGEST_BATCH, Outgoing, Published};
 pub use read::{Reader, Start};
 pub use stored::Stored;

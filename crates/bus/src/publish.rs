@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::connect::Bus;
+use crate::denied::Inbox;
 use crate::error::BusError;
 use crate::wire::{ApiError, NoAnswer, PATIENCE, code, header, pause};
 
@@ -139,7 +140,7 @@ impl Bus {
     /// when it waits on its own subject, or when the broker said that it was not stored.
     ///
     /// # Errors
-    /// `Unknown` when no answer came, `Nobody`, `Refused`, `TooLarge`.
+    /// `Unknown` when no answer came, `Nobody`, `Denied`, `Refused`, `TooLarge`.
     pub async fn publish(&self, message: Outgoing) -> Result<Published, BusError> {
         let subject = message.subject.to_string();
         let ack = self
@@ -212,7 +213,7 @@ impl Bus {
     /// Small batches cost the broker about a millisecond each: use them for the fan-out only.
     ///
     /// # Errors
-    /// `Unknown` when no answer came, `Nobody`, `Refused`, `TooLarge`.
+    /// `Unknown` when no answer came, `Nobody`, `Denied`, `Refused`, `TooLarge`.
     pub async fn publish_batch(&self, messages: Vec<Outgoing>) -> Result<Batch, BusError> {
         let Some((last, first)) = messages.split_last() else {
             return Ok(Batch::Stored);
@@ -277,6 +278,13 @@ impl Bus {
         last: &Outgoing,
     ) -> Result<async_nats::Message, NoAnswer> {
         let batch = Uuid::new_v4().to_string();
+        let subjects = first.iter().chain([last]);
+        let watch = self.denials.watch(
+            subjects
+                .map(|message| message.subject.to_string())
+                .collect(),
+            Inbox::Shared,
+        );
         let headers = |message: &Outgoing, position: usize| {
             let mut headers = message.headers();
             headers.insert(header::BATCH_ID, batch.as_str());
@@ -298,7 +306,12 @@ impl Bus {
         }
         let mut headers = headers(last, first.len() + 1);
         headers.insert(header::BATCH_COMMIT, "1");
-        self.ask(last.subject.to_string(), Some(headers), last.body.clone())
-            .await
+        self.ask_watching(
+            watch,
+            last.subject.to_string(),
+            Some(headers),
+            last.body.clone(),
+        )
+        .await
     }
 }

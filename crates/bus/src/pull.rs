@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::connect::Bus;
+use crate::denied::{Inbox, Watch};
 use crate::error::BusError;
 use crate::wire::header;
 
@@ -27,6 +28,7 @@ pub(crate) struct Pull {
     requests: String,
     inbox: String,
     messages: Subscriber,
+    watch: Watch,
     connections: watch::Receiver<u64>,
     outstanding: usize,
     heard: Instant,
@@ -40,6 +42,8 @@ pub(crate) enum Pulled {
     Nothing,
     /// Nothing will come any more, for this reason. Open a new one.
     Lost(String),
+    /// Nothing will come, because the broker does not permit it: always [`BusError::Denied`].
+    Denied(BusError),
 }
 
 impl Pull {
@@ -47,6 +51,10 @@ impl Pull {
         let mut connections = bus.connections();
         connections.mark_unchanged();
         let inbox = bus.client.new_inbox();
+        let requests = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
+        let watch = bus
+            .denials
+            .watch(vec![requests.clone()], Inbox::Own(inbox.clone()));
         let messages = bus
             .client
             .subscribe(inbox.clone())
@@ -55,12 +63,12 @@ impl Pull {
                 what: format!("the subscription for {consumer}"),
                 source: source.into(),
             })?;
-        let requests = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
         Ok(Self {
             bus: bus.clone(),
             requests,
             inbox,
             messages,
+            watch,
             connections,
             outstanding: 0,
             heard: Instant::now(),
@@ -117,6 +125,7 @@ impl Pull {
                     None => Pulled::Lost("the subscription ended".into()),
                 }
             }
+            denial = self.watch.denied() => Pulled::Denied(denial.into_error("taking messages")),
             _ = self.connections.changed() => Pulled::Lost("the connection was made anew".into()),
             () = silent => Pulled::Lost(format!("nothing was heard for {SILENCE:?}")),
         }

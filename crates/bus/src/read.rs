@@ -188,6 +188,7 @@ impl Reader {
         let why = match open.pull.next().await {
             Pulled::Nothing => return Ok(None),
             Pulled::Lost(why) => why,
+            Pulled::Denied(error) => return Err(error),
             Pulled::Message(message) => match Stored::from_delivery(&message) {
                 Some((stored, receipt)) if receipt.consumer_sequence == open.given + 1 => {
                     open.given += 1;

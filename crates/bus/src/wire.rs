@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::connect::Bus;
+use crate::denied::{Denial, Inbox, Watch};
 use crate::error::{BusError, Cause};
 
 /// How long one request waits for its answer. Short, so that a failover costs no more than this.
@@ -108,6 +109,8 @@ pub(crate) enum NoAnswer {
     Late,
     /// Nobody listens; it was not done.
     Nobody,
+    /// The broker does not permit it; it was not done.
+    Denied(Denial),
     /// It does not fit into a message; it was not done.
     TooLarge,
     /// The request could not be made; it was not done.
@@ -129,6 +132,7 @@ impl NoAnswer {
                 waited: since.elapsed(),
             },
             Self::Nobody => BusError::Nobody { what },
+            Self::Denied(denial) => denial.into_error(&what),
             Self::TooLarge => BusError::TooLarge { what, size, limit },
             Self::Unsendable(source) => BusError::Setting { what, source },
         }
@@ -153,20 +157,33 @@ impl Bus {
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<Message, NoAnswer> {
+        let watch = self.denials.watch(vec![subject.clone()], Inbox::Shared);
+        self.ask_watching(watch, subject, headers, payload).await
+    }
+
+    /// The same, with an ear on what is denied of more than the request itself.
+    pub(crate) async fn ask_watching(
+        &self,
+        mut watch: Watch,
+        subject: String,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+    ) -> Result<Message, NoAnswer> {
         let mut request = Request::new().payload(payload).timeout(Some(ONE_TRY));
         if let Some(headers) = headers {
             request = request.headers(headers);
         }
-        self.client
-            .send_request(subject, request)
-            .await
-            .map_err(|error| match error.kind() {
-                RequestErrorKind::NoResponders => NoAnswer::Nobody,
-                RequestErrorKind::MaxPayloadExceeded => NoAnswer::TooLarge,
-                RequestErrorKind::InvalidSubject => NoAnswer::Unsendable(error.into()),
-                // `Other` is a connection that went away between sending and answer.
-                RequestErrorKind::TimedOut | RequestErrorKind::Other => NoAnswer::Late,
-            })
+        let answer = tokio::select! {
+            answer = self.client.send_request(subject, request) => answer,
+            denial = watch.denied() => return Err(NoAnswer::Denied(denial)),
+        };
+        answer.map_err(|error| match error.kind() {
+            RequestErrorKind::NoResponders => NoAnswer::Nobody,
+            RequestErrorKind::MaxPayloadExceeded => NoAnswer::TooLarge,
+            RequestErrorKind::InvalidSubject => NoAnswer::Unsendable(error.into()),
+            // `Other` is a connection that went away between sending and answer.
+            RequestErrorKind::TimedOut | RequestErrorKind::Other => NoAnswer::Late,
+        })
     }
 
     /// The same for what may be repeated: ends early when the connection is made anew meanwhile, since an answer that

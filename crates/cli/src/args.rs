@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cancel, completions, config, demo, dlq, doctor, events, lab, plan, rack, recover, tick, worker,
+    cancel, completions, config, demo, dlq, doctor, events, lab, plan, rack, recover, setup, tick,
+    worker,
 };
 use crate::config::{ConfigError, Key, Places, Problem, SETTINGS};
 
@@ -87,8 +88,8 @@ pub(crate) enum Command {
     Lab(lab::Arguments),
     /// Play everything on this machine with time compressed, and tell what happens
     Demo(demo::Arguments),
-    /// Bring streams, consumers and buckets of the broker to what is declared
-    Setup,
+    /// Bring streams, consumers and buckets of the broker to what is declared; or make the keys of all roles
+    Setup(setup::Arguments),
     /// Racks: add, list, show, set, pause, resume, remove
     #[command(subcommand)]
     Rack(rack::Command),

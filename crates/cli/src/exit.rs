@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use bus::BusError;
+use bus::access::AccessError;
 use lab::LabError;
 use ledger::LedgerError;
 use maas::{Class, MaasError};
@@ -48,7 +49,7 @@ pub(crate) fn code_of(error: &anyhow::Error) -> Exit {
 }
 
 fn code_of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
-    if cause.is::<ConfigError>() {
+    if cause.is::<ConfigError>() || cause.is::<AccessError>() {
         return Some(Exit::Config);
     }
     if cause.is::<Usage>() || matches!(cause.downcast_ref(), Some(LabError::Setting { .. })) {
@@ -98,7 +99,9 @@ fn code_of_broker(error: &BusError) -> Exit {
         error if error.is_transient() => Exit::Unavailable,
         BusError::Unauthorized { .. }
         | BusError::Setting { .. }
+        | BusError::Tls { .. }
         | BusError::TooOld { .. }
+        | BusError::Denied { .. }
         | BusError::Topology(_) => Exit::Config,
         _ => Exit::Failed,
     }

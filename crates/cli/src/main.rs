@@ -84,7 +84,7 @@ async fn dispatch(cli: &Cli, app: &App) -> anyhow::Result<Exit> {
         Command::Scheduler => commands::scheduler::run(app).await?,
         Command::Worker(_) => commands::worker::run(app).await?,
         Command::Lab(arguments) => commands::lab::run(arguments).await?,
-        Command::Setup => commands::setup::run(app).await?,
+        Command::Setup(arguments) => commands::setup::run(arguments, app).await?,
         Command::Plan(arguments) => commands::plan::run(arguments, app).await?,
         Command::Status => commands::status::run(app).await?,
         Command::Events(arguments) => commands::events::run(arguments, app).await?,

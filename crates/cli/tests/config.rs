@@ -258,6 +258,21 @@ fn a_nats_context_fills_in_what_is_set_nowhere_else() {
         shown(&selected(), &[])["nats.url"],
         row("nats://ctx:1", "NATS context lab")
     );
+    let whole = r#"{"url": "tls://h", "nkey": "/k.nk", "ca": "/ca.pem", "cert": "/c.pem", "key": "/c-key.pem",
+        "inbox_prefix": "_INBOX_operator"}"#;
+    let place_of_whole = place()
+        .file("config/nats/context/whole.json", whole)
+        .env("NATS_CONTEXT", "whole");
+    let from_whole = shown(&place_of_whole, &[]);
+    for (name, value) in [
+        ("nats.nkey", "/k.nk"),
+        ("nats.ca", "/ca.pem"),
+        ("nats.cert", "/c.pem"),
+        ("nats.key", "/c-key.pem"),
+        ("nats.inbox_prefix", "_INBOX_operator"),
+    ] {
+        assert_eq!(from_whole[name], row(value, "NATS context whole"), "{name}");
+    }
     // Its credentials never go to an address that came from elsewhere.
     let elsewhere = shown(&selected().env("NATS_URL", "nats://elsewhere"), &[]);
     assert_eq!(elsewhere["nats.creds"], (None, None));

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::cycle::Origin;
+use crate::cycle::{CycleRecord, Origin};
 use crate::id::{CycleId, JobId};
 use crate::name::{MachineName, NameError, RackName};
 
@@ -60,6 +60,10 @@ pub enum BadTask {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// A cycle's record, which names its rack as a tick does. The broker can be made to deliver a copy of one to any
+    /// subject, by whoever may read it and may not tick.
+    #[error("the body is the record of a cycle, not a tick")]
+    Record,
     /// Written by a later racktick.
     #[error(
         "the body has version {found}, and this racktick knows {known}: upgrade the workers, then replay it"
@@ -145,6 +149,9 @@ impl Task for Tick {
         // A shell adds a line end.
         let text = str::from_utf8(body).map_err(|_| BadTask::NotText)?.trim();
         if text.starts_with('{') {
+            if serde_json::from_str::<CycleRecord>(text).is_ok() {
+                return Err(BadTask::Record);
+            }
             return serde_json::from_str(text).map_err(|source| BadTask::Json {
                 kind: "tick",
                 source,
@@ -330,6 +337,11 @@ mod tests {
         assert!(reason(b"{\"rock\": \"r7\"}").contains("missing field `rack`"));
         assert!(reason(b"{\"rack\": \"r.7\"}").contains("`r.7` is not a rack name"));
         assert_eq!(reason(b"\xff\xfe"), "the body is not UTF-8 text");
+        let record = include_bytes!("../golden/cycle.json");
+        assert_eq!(
+            reason(record),
+            "the body is the record of a cycle, not a tick"
+        );
         assert!(reason(&vec![b'x'; 100_000]).contains("100000 bytes"));
     }
 

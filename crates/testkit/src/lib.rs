@@ -5,14 +5,19 @@ use std::sync::Once;
 use std::time::Duration;
 
 use broker::{Binary, Options, Port, Server};
+use bus::access::{self, KeyFile, Role};
 use bus::topology::{Retention, Topology, setup};
-use bus::{Bus, Connect};
+use bus::{Bus, Connect, Credentials};
 use tempfile::TempDir;
+use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 use tracing_subscriber::EnvFilter;
 
 /// Tests run on small machines: the server must not make its limits from the free space of the disk.
 const LIMITS: &str = "jetstream { max_file_store: 10GB, max_memory_store: 256MB }\n";
+
+/// Where the keys of a server with roles lie, below its folder.
+const KEYS: &str = "keys";
 
 /// Log lines to the test's output, and the TLS provider. May be called any number of times.
 pub fn prepare() {
@@ -61,8 +66,33 @@ impl Broker {
     /// # Panics
     /// When there is none to start.
     pub async fn start_with(config: &str) -> Self {
-        prepare();
+        Self::start_in(
+            tempfile::tempdir().expect("a folder for the broker"),
+            config,
+        )
+        .await
+    }
+
+    /// Starts one with a user for every role: it includes what `racktick setup --credentials` makes.
+    ///
+    /// # Panics
+    /// When there is none to start.
+    pub async fn start_with_roles() -> Self {
         let folder = tempfile::tempdir().expect("a folder for the broker");
+        access::make(&folder.path().join(KEYS), &[]).expect("keys are made");
+        Self::start_in(
+            folder,
+            &format!("include \"{KEYS}/server/authorization.conf\""),
+        )
+        .await
+    }
+
+    /// Starts one in a folder that holds what its configuration names.
+    ///
+    /// # Panics
+    /// When there is none to start.
+    pub async fn start_in(folder: TempDir, config: &str) -> Self {
+        prepare();
         let file = folder.path().join("server.conf");
         let text = if config.contains("jetstream") {
             config.to_owned()
@@ -118,6 +148,39 @@ impl Broker {
             .expect("the broker of the test is reached")
     }
 
+    /// The key file of a role, on a server with roles.
+    pub fn key_file(&self, role: Role) -> PathBuf {
+        self.folder()
+            .join(KEYS)
+            .join(role.name())
+            .join(format!("{role}.nk"))
+    }
+
+    /// How a role connects to a server with roles.
+    ///
+    /// # Panics
+    /// When it has no key.
+    pub fn connect_as(&self, role: Role) -> Connect {
+        let text = std::fs::read_to_string(self.key_file(role)).expect("the role has a key file");
+        let key = KeyFile::parse(&text).expect("a key file holds a key");
+        Connect {
+            wait: Duration::from_secs(10),
+            credentials: Some(Credentials::Nkey(key.seed)),
+            inbox_prefix: key.role.map(Role::inbox_prefix),
+            ..Connect::to(self.url(), format!("test {role}"))
+        }
+    }
+
+    /// A new connection as a role, to a server with roles.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn bus_as(&self, role: Role) -> Bus {
+        Bus::connect(&self.connect_as(role))
+            .await
+            .expect("the broker of the test lets the role in")
+    }
+
     /// Publishes and waits for the answer, as any NATS client would.
     ///
     /// # Panics
@@ -152,6 +215,20 @@ impl Broker {
         assert!(!text.contains("error"), "{subject}: {text}");
     }
 
+    /// Makes it read its configuration again.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub async fn reload(&self) {
+        let process = self.server.process().expect("the broker runs");
+        let told = Command::new(nats_server().await)
+            .args(["--signal", &format!("reload={process}")])
+            .output()
+            .await
+            .expect("nats-server runs");
+        assert!(told.status.success(), "{told:?}");
+    }
+
     /// SIGKILL.
     ///
     /// # Panics
@@ -179,6 +256,14 @@ pub fn workspace() -> PathBuf {
         .nth(2)
         .expect("this crate is two folders below the root")
         .into()
+}
+
+/// The `nats-server` program that tests use.
+///
+/// # Panics
+/// When there is none.
+pub async fn nats_server() -> PathBuf {
+    binary().await.path().into()
 }
 
 async fn binary() -> Binary {

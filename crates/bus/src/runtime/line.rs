@@ -198,6 +198,7 @@ impl Line {
                 pulled = pull.next() => match pulled {
                     Pulled::Nothing => trouble.over(self.kind.as_str()),
                     Pulled::Lost(why) => break Some(why),
+                    Pulled::Denied(error) => break Some(error.to_string()),
                     Pulled::Message(message) => {
                         trouble.over(self.kind.as_str());
                         if running.len() < self.capacity {

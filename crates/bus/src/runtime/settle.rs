@@ -64,6 +64,11 @@ async fn confirm(bus: &Bus, reply: &str, payload: Bytes) {
             Err(NoAnswer::Late) if bus.is_connected() && before == *connections.borrow() => {
                 ignored += 1
             }
+            Err(NoAnswer::Denied(denial)) => {
+                let error = denial.into_error("acknowledging a task");
+                tracing::error!(%error, "the task will come again");
+                return;
+            }
             Err(none) => {
                 tracing::debug!(?none, "an acknowledgement was not confirmed, trying again")
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bus::{Start, Stored};
+use bus::{Bus, BusError, Start, Stored};
 use clap::Args;
 use jiff::Timestamp;
 use model::name::RackName;
@@ -41,10 +41,15 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> 
         None if arguments.follow => Start::New,
         None => Start::All,
     };
-    let mut reader = bus.read(stream::EVENTS, &filter, start).await?;
+    let mut reader = match bus.read(stream::EVENTS, &filter, start).await {
+        Err(BusError::Denied { .. }) if start == Start::New => {
+            return listen(&bus, &filter, app).await;
+        }
+        reader => reader?,
+    };
     if !arguments.follow {
         while let Some(event) = reader.next_stored().await? {
-            print(app, &event)?;
+            print_stored(app, &event)?;
         }
         return Ok(());
     }
@@ -53,21 +58,41 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> 
     loop {
         tokio::select! {
             () = &mut shutdown => return Ok(()),
-            event = reader.next() => print(app, &event?)?,
+            event = reader.next() => print_stored(app, &event?)?,
         }
     }
 }
 
-fn print(app: &App, event: &Stored) -> anyhow::Result<()> {
-    let body = String::from_utf8_lossy(&event.body);
+/// For whoever may hear events and not read those that are stored: an observer.
+async fn listen(bus: &Bus, filter: &str, app: &App) -> anyhow::Result<()> {
+    let mut listener = bus.listen(filter).await?;
+    output::say("events as they happen: this key may not read those that are stored");
+    let shutdown = shutdown()?;
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => return Ok(()),
+            event = listener.next() => {
+                let event = event?;
+                print(app, &event.subject, &event.body, None)?;
+            }
+        }
+    }
+}
+
+fn print_stored(app: &App, event: &Stored) -> anyhow::Result<()> {
+    print(app, &event.subject, &event.body, Some(event.sequence))
+}
+
+/// An event without a number is not read from the stream.
+fn print(app: &App, subject: &str, body: &[u8], sequence: Option<u64>) -> anyhow::Result<()> {
+    let body = String::from_utf8_lossy(body);
     if app.output.is_json() {
         let body: Value = serde_json::from_str(&body).unwrap_or_else(|_| body.into());
         // One line each: whoever reads this reads line by line.
-        let line = json!({"subject": event.subject, "sequence": event.sequence, "event": body});
+        let line = json!({"subject": subject, "sequence": sequence, "event": body});
         return output::line(&line.to_string());
     }
-    output::line(&format!(
-        "[#{}] Received on \"{}\"\n{body}\n",
-        event.sequence, event.subject
-    ))
+    let number = sequence.map_or_else(String::new, |number| format!("[#{number}] "));
+    output::line(&format!("{number}Received on \"{subject}\"\n{body}\n"))
 }

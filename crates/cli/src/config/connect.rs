@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use bus::Credentials;
+use bus::access::{KeyFile, Role};
 use maas::{Limits, Maas};
+use secrecy::{ExposeSecret, SecretString};
 use testflinger::Testflinger;
 
 use super::{Config, ConfigError, Key, Problem};
@@ -13,32 +15,53 @@ use crate::output::chain;
 impl Config {
     /// How to reach the broker, and how long to wait for one that is only just starting.
     pub(crate) fn nats(&self, name: &str, wait: Duration) -> Result<bus::Connect, ConfigError> {
+        let (credentials, role) = self.nats_credentials()?;
         Ok(bus::Connect {
             servers: vec![self.nats.url.clone()],
             name: format!("racktick {name}"),
-            credentials: self.nats_credentials()?,
+            credentials,
             root_ca: self.nats.ca.clone(),
+            certificate: self.nats.certificate.clone(),
+            inbox_prefix: self
+                .nats
+                .inbox_prefix
+                .clone()
+                .or(role.map(Role::inbox_prefix)),
             wait,
         })
     }
 
-    /// The most specific of what was given.
-    fn nats_credentials(&self) -> Result<Option<Credentials>, ConfigError> {
+    /// The role whose key is in use, when the key's file says so.
+    pub(crate) fn nats_role(&self) -> Result<Option<Role>, ConfigError> {
+        Ok(self.nats_credentials()?.1)
+    }
+
+    /// The most specific of what was given, and the role that it is known to stand for.
+    fn nats_credentials(&self) -> Result<(Option<Credentials>, Option<Role>), ConfigError> {
+        let nats = &self.nats;
+        if let (None, Some(path)) = (&nats.creds, &nats.nkey) {
+            let text = SecretString::from(read(Key::NatsNkey, path)?);
+            let what = format!("the file that {} names,", Key::NatsNkey.setting().variable);
+            let KeyFile { seed, role } = KeyFile::parse(text.expose_secret()).ok_or_else(|| {
+                Problem::unreadable(what, path, "no line is a user's seed (SU...)")
+            })?;
+            return Ok((Some(Credentials::Nkey(seed)), role));
+        }
+        Ok((self.other_nats_credentials(), None))
+    }
+
+    fn other_nats_credentials(&self) -> Option<Credentials> {
         let nats = &self.nats;
         if let Some(path) = &nats.creds {
-            return Ok(Some(Credentials::File(path.clone())));
-        }
-        if let Some(path) = &nats.nkey {
-            let seed = read(Key::NatsNkey, path)?;
-            return Ok(Some(Credentials::Nkey(seed.trim().to_owned().into())));
+            return Some(Credentials::File(path.clone()));
         }
         if let (Some(user), Some(password)) = (&nats.user, &nats.password) {
-            return Ok(Some(Credentials::Password {
+            return Some(Credentials::Password {
                 user: user.clone(),
                 password: password.clone(),
-            }));
+            });
         }
-        Ok(nats.token.clone().map(Credentials::Token))
+        nats.token.clone().map(Credentials::Token)
     }
 
     /// The MAAS client.

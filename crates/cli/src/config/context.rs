@@ -18,6 +18,9 @@ const TAKEN: &[(&str, Key)] = &[
     ("password", Key::NatsPassword),
     ("token", Key::NatsToken),
     ("ca", Key::NatsCa),
+    ("cert", Key::NatsCert),
+    ("key", Key::NatsKey),
+    ("inbox_prefix", Key::NatsInboxPrefix),
 ];
 
 /// What changes how a broker is reached and racktick cannot do. Ignoring it would reach another broker, or none.
@@ -25,9 +28,6 @@ const REFUSED: &[&str] = &[
     "nsc",
     "user_jwt",
     "user_seed",
-    "cert",
-    "key",
-    "inbox_prefix",
     "socks_proxy",
     "jetstream_domain",
     "jetstream_api_prefix",

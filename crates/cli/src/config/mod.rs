@@ -64,6 +64,8 @@ pub(crate) struct Nats {
     pub(crate) password: Option<SecretString>,
     pub(crate) token: Option<SecretString>,
     pub(crate) ca: Option<PathBuf>,
+    pub(crate) certificate: Option<bus::Certificate>,
+    pub(crate) inbox_prefix: Option<String>,
 }
 
 /// How to reach MAAS.
@@ -132,6 +134,16 @@ impl Config {
             _ => Err(ConfigError(problems)),
         }
     }
+}
+
+/// Whether subjects can begin so.
+fn is_prefix(text: &str) -> bool {
+    text.split('.').all(|token| {
+        !token.is_empty()
+            && token
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'*' && byte != b'>')
+    })
 }
 
 struct Reader<'a> {
@@ -217,6 +229,28 @@ impl Reader<'_> {
                 "this is the seed itself; put it into a file (mode 0600) and write the file's path",
             );
         }
+        let certificate = match (self.maybe(Key::NatsCert), self.maybe(Key::NatsKey)) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some(bus::Certificate { certificate, key }),
+            (Some(_), None) => {
+                self.missing(Key::NatsKey);
+                None
+            }
+            (None, Some(_)) => {
+                self.missing(Key::NatsCert);
+                None
+            }
+        };
+        let inbox_prefix: Option<String> = self.maybe(Key::NatsInboxPrefix);
+        if inbox_prefix
+            .as_deref()
+            .is_some_and(|prefix| !is_prefix(prefix))
+        {
+            self.bad(
+                Key::NatsInboxPrefix,
+                "write tokens with dots between, without blanks, `*` and `>`",
+            );
+        }
         Some(Nats {
             url: self.maybe(Key::NatsUrl)?,
             creds: self.maybe(Key::NatsCreds),
@@ -225,6 +259,8 @@ impl Reader<'_> {
             password: self.maybe(Key::NatsPassword),
             token: self.maybe(Key::NatsToken),
             ca: self.maybe(Key::NatsCa),
+            certificate,
+            inbox_prefix,
         })
     }
 

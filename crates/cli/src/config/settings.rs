@@ -62,7 +62,7 @@ settings! {
     NatsContext: "nats.context", "NATS_CONTEXT";
     /// A credentials file (JWT and seed).
     NatsCreds: "nats.creds", "NATS_CREDS";
-    /// A file with the seed of an nkey.
+    /// A file with the seed of an nkey, such as `racktick setup --credentials` writes one for each role.
     NatsNkey: "nats.nkey", "NATS_NKEY";
     /// User name, for a broker that asks for one.
     NatsUser: "nats.user", "NATS_USER";
@@ -72,6 +72,13 @@ settings! {
     NatsToken: "nats.token", "NATS_TOKEN", secret;
     /// A PEM file with the authority that signed the broker's certificate, unless the system knows it.
     NatsCa: "nats.ca", "NATS_CA";
+    /// A PEM file with our own certificate, for a broker that asks for one.
+    NatsCert: "nats.cert", "NATS_CERT";
+    /// A PEM file with its private key.
+    NatsKey: "nats.key", "NATS_KEY";
+    /// How the subjects begin on which the broker's answers come, where the user may read others only. A key file of
+    /// `racktick setup --credentials` says it itself; otherwise the default is `_INBOX`.
+    NatsInboxPrefix: "nats.inbox_prefix", "NATS_INBOX_PREFIX";
 
     /// Where MAAS is, such as `http://maas.example:5240/MAAS`.
     MaasUrl: "maas.url", "MAAS_URL";

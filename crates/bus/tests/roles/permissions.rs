@@ -1,0 +1,212 @@
+//! The table of docs/security.md, tried out: everybody on every subject.
+
+use std::collections::BTreeSet;
+
+use bus::access::Role::{Admin, Dashboard, Observer, Operator, Scheduler, Worker};
+use bus::topology::{Retention, Topology, setup};
+use testkit::Broker;
+
+use crate::probe::Probe;
+use crate::probe::Who::{self, NoKey, Role};
+
+/// Who may publish on a subject, besides the admin.
+const PUBLISH: &[(&str, &[Who])] = &[
+    // Starting cycles, and arming them.
+    ("rack.tick", &[Role(Operator), NoKey]),
+    ("rack.schedule.r1.20301121T060000Z", &[Role(Scheduler)]),
+    (
+        "rack.schedule.r1.retry.1053ce94-f362-5d76-9851-f01f98a1a733",
+        &[Role(Worker)],
+    ),
+    ("rack.other", &[]),
+    // Work.
+    (
+        "task.submit.r1.m1",
+        &[Role(Scheduler), Role(Worker), Role(Operator)],
+    ),
+    ("task.watch.r1.m1", &[Role(Operator)]),
+    (
+        "task.wait.submit.1053ce94-f362-5d76-9851-f01f98a1a733",
+        &[Role(Worker)],
+    ),
+    (
+        "task.wait.watch.1053ce94-f362-5d76-9851-f01f98a1a733",
+        &[Role(Scheduler), Role(Worker), Role(Operator)],
+    ),
+    // Facts and dead letters.
+    (
+        "event.cycle.r1.finished",
+        &[Role(Scheduler), Role(Worker), Role(Operator)],
+    ),
+    ("event.job.r1.m1.finished", &[Role(Worker), Role(Operator)]),
+    ("dlq.rack.tick", &[Role(Scheduler), Role(Worker)]),
+    // Records.
+    ("$KV.racks.r1", &[Role(Worker), Role(Operator)]),
+    (
+        "$KV.machines.m1",
+        &[Role(Scheduler), Role(Worker), Role(Operator)],
+    ),
+    (
+        "$KV.cycles.r1.1053ce94",
+        &[Role(Scheduler), Role(Worker), Role(Operator)],
+    ),
+    // Taking work: nobody but the worker, and the worker through its own consumers only.
+    ("$JS.API.CONSUMER.MSG.NEXT.RACK.tick", &[Role(Worker)]),
+    ("$JS.API.CONSUMER.MSG.NEXT.TASK.submit", &[Role(Worker)]),
+    ("$JS.API.CONSUMER.MSG.NEXT.TASK.watch", &[Role(Worker)]),
+    ("$JS.API.CONSUMER.CREATE.RACK.x.rack.tick", &[]),
+    ("$JS.API.CONSUMER.CREATE.TASK.x.task.submit.>", &[]),
+    ("$JS.API.CONSUMER.CREATE.TASK.x", &[]),
+    ("$JS.API.CONSUMER.CREATE.TASK", &[]),
+    ("$JS.API.CONSUMER.DURABLE.CREATE.TASK.x", &[]),
+    ("$JS.API.CONSUMER.DELETE.TASK.submit", &[]),
+    ("$JS.API.CONSUMER.PAUSE.TASK.submit", &[]),
+    ("$JS.ACK.TASK.submit.1.1.1.1.0", &[Role(Worker)]),
+    ("$JS.ACK._.hash.TASK.watch.1.1.1.1.0", &[Role(Worker)]),
+    ("$JS.ACK.RACK.tick.1.1.1.1.0", &[Role(Worker)]),
+    ("$JS.ACK.TASK.other.1.1.1.1.0", &[]),
+    // Reading.
+    (
+        "$JS.API.STREAM.INFO.EVENTS",
+        &[
+            Role(Scheduler),
+            Role(Worker),
+            Role(Dashboard),
+            Role(Operator),
+        ],
+    ),
+    (
+        "$JS.API.CONSUMER.LIST.TASK",
+        &[
+            Role(Scheduler),
+            Role(Worker),
+            Role(Dashboard),
+            Role(Operator),
+        ],
+    ),
+    (
+        "$JS.API.STREAM.MSG.GET.KV_machines",
+        &[
+            Role(Scheduler),
+            Role(Worker),
+            Role(Dashboard),
+            Role(Operator),
+        ],
+    ),
+    (
+        "$JS.API.STREAM.MSG.GET.TASK",
+        &[Role(Scheduler), Role(Operator)],
+    ),
+    (
+        "$JS.API.CONSUMER.CREATE.EVENTS.x.event.>",
+        &[Role(Dashboard), Role(Operator)],
+    ),
+    (
+        "$JS.API.CONSUMER.MSG.NEXT.EVENTS.x",
+        &[Role(Dashboard), Role(Operator)],
+    ),
+    (
+        "$JS.API.CONSUMER.CREATE.KV_racks.x.$KV.racks.>",
+        &[Role(Scheduler), Role(Dashboard), Role(Operator)],
+    ),
+    (
+        "$JS.API.CONSUMER.CREATE.KV_machines.x",
+        &[
+            Role(Scheduler),
+            Role(Worker),
+            Role(Dashboard),
+            Role(Operator),
+        ],
+    ),
+    (
+        "$JS.API.CONSUMER.CREATE.DLQ.x.dlq.>",
+        &[Role(Scheduler), Role(Dashboard), Role(Operator)],
+    ),
+    // Taking away.
+    ("$JS.API.STREAM.MSG.DELETE.DLQ", &[Role(Operator)]),
+    ("$JS.API.STREAM.MSG.DELETE.TASK", &[Role(Scheduler)]),
+    ("$JS.API.STREAM.MSG.DELETE.EVENTS", &[]),
+    ("$JS.API.STREAM.MSG.DELETE.KV_machines", &[]),
+    (
+        "$JS.API.STREAM.PURGE.RACK",
+        &[Role(Scheduler), Role(Operator)],
+    ),
+    ("$JS.API.STREAM.PURGE.TASK", &[]),
+    ("$JS.API.STREAM.PURGE.EVENTS", &[]),
+    ("$JS.API.STREAM.PURGE.KV_machines", &[]),
+    // The admin's own: making and unmaking.
+    ("$JS.API.STREAM.CREATE.X", &[]),
+    ("$JS.API.STREAM.UPDATE.TASK", &[]),
+    ("$JS.API.STREAM.DELETE.TASK", &[]),
+    ("$JS.API.STREAM.DELETE.EVENTS", &[]),
+    ("$JS.API.STREAM.SNAPSHOT.KV_machines", &[]),
+    ("$JS.API.STREAM.RESTORE.KV_machines", &[]),
+    // Answers to others' requests.
+    ("_INBOX_worker.x", &[]),
+    ("_INBOX.x", &[]),
+    ("anything", &[]),
+];
+
+/// Who may listen on a subject, besides the admin.
+const SUBSCRIBE: &[(&str, &[Who])] = &[
+    (
+        "event.>",
+        &[Role(Dashboard), Role(Operator), Role(Observer), NoKey],
+    ),
+    (
+        "event.*.r1.>",
+        &[Role(Dashboard), Role(Operator), Role(Observer), NoKey],
+    ),
+    ("$JS.EVENT.ADVISORY.>", &[Role(Dashboard), Role(Operator)]),
+    ("_INBOX.>", &[NoKey]),
+    ("_INBOX_admin.>", &[]),
+    ("_INBOX_scheduler.>", &[Role(Scheduler)]),
+    ("_INBOX_worker.>", &[Role(Worker)]),
+    ("_INBOX_dashboard.>", &[Role(Dashboard)]),
+    ("_INBOX_operator.>", &[Role(Operator)]),
+    ("_INBOX_observer.>", &[]),
+    ("rack.tick", &[]),
+    ("task.>", &[]),
+    ("dlq.>", &[]),
+    ("$KV.>", &[]),
+    ("$JS.API.>", &[]),
+    (">", &[]),
+];
+
+#[tokio::test]
+async fn everybody_may_do_their_own_work_and_nothing_else() {
+    let broker = Broker::start_with_roles().await;
+    let admin = broker.bus_as(Admin).await;
+    setup(&admin, &Topology::declared(Retention::default()))
+        .await
+        .unwrap();
+    let mut wrong = Vec::new();
+    for who in Who::all().filter(|who| *who != Role(Admin)) {
+        let mut probe = Probe::connect(&broker, who).await;
+        for (subject, allowed) in PUBLISH {
+            if probe.may_publish(subject).await != allowed.contains(&who) {
+                wrong.push(format!("{who} publishes on {subject}"));
+            }
+        }
+        for (subject, allowed) in SUBSCRIBE {
+            if probe.may_subscribe(subject).await != allowed.contains(&who) {
+                wrong.push(format!("{who} listens on {subject}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "otherwise than listed: {wrong:#?}");
+    let subjects: BTreeSet<_> = PUBLISH.iter().map(|(subject, _)| subject).collect();
+    assert_eq!(subjects.len(), PUBLISH.len(), "a subject is listed twice");
+}
+
+#[tokio::test]
+async fn the_admin_may_do_everything() {
+    let broker = Broker::start_with_roles().await;
+    let mut probe = Probe::connect(&broker, Role(Admin)).await;
+    for (subject, _) in PUBLISH {
+        assert!(probe.may_publish(subject).await, "{subject}");
+    }
+    for (subject, _) in SUBSCRIBE.iter().filter(|(subject, _)| *subject != ">") {
+        assert!(probe.may_subscribe(subject).await, "{subject}");
+    }
+}
