@@ -34,6 +34,8 @@ pub(crate) mod header {
 
 /// JetStream's error codes that mean something to us.
 pub(crate) mod code {
+    /// There are fewer servers in the cluster than replicas are wanted, or some are offline.
+    pub(crate) const NO_PEERS: u64 = 10005;
     pub(crate) const CONSUMER_NOT_FOUND: u64 = 10014;
     pub(crate) const NO_MESSAGE_FOUND: u64 = 10037;
     /// The storage that JetStream may use would not hold what a stream may take.
@@ -41,6 +43,8 @@ pub(crate) mod code {
     pub(crate) const STREAM_NOT_FOUND: u64 = 10059;
     /// Another revision than the expected one.
     pub(crate) const WRONG_LAST_SEQUENCE: u64 = 10071;
+    /// Replicas are wanted of a server that belongs to no cluster.
+    pub(crate) const NO_CLUSTER: u64 = 10074;
     /// With replicas: an earlier write to the subject is still being applied.
     pub(crate) const WRITE_IN_PROCESS: u64 = 10164;
     pub(crate) const BATCH_INCOMPLETE: u64 = 10176;
@@ -79,6 +83,10 @@ impl ApiError {
             code::STREAM_NOT_FOUND | code::CONSUMER_NOT_FOUND => {
                 BusError::Missing { what: what.into() }
             }
+            code::NO_PEERS | code::NO_CLUSTER => BusError::TooFewServers {
+                what: what.into(),
+                description: self.description,
+            },
             code::NO_STORAGE => BusError::NoRoom { what: what.into() },
             code => BusError::Refused {
                 what: what.into(),

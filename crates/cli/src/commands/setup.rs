@@ -1,6 +1,6 @@
 //! `racktick setup`: converges the broker to what is declared.
 
-use bus::topology::{self, Topology};
+use bus::topology;
 use serde_json::json;
 
 use crate::app::App;
@@ -9,7 +9,7 @@ use crate::output;
 pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
     let bus = app.bus().await?;
     output::say(format!("broker {} answers", bus.server_version()));
-    let report = topology::setup(&bus, &Topology::declared(app.config.events)).await?;
+    let report = topology::setup(&bus, &app.config.topology()).await?;
     app.output
         .print(&json!({"changes": report.changes}), |_| report.to_string())
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bus::Credentials;
+use bus::topology::Topology;
 use maas::{Limits, Maas};
 use testflinger::Testflinger;
 
@@ -20,6 +21,11 @@ impl Config {
             root_ca: self.nats.ca.clone(),
             wait,
         })
+    }
+
+    /// What the broker shall have of streams, consumers and buckets.
+    pub(crate) fn topology(&self) -> Topology {
+        Topology::declared(self.events).with_replicas(self.nats.replicas.map(|replicas| replicas.0))
     }
 
     /// The most specific of what was given.

@@ -29,7 +29,7 @@ pub(crate) use problem::{ConfigError, Problem, nearest};
 pub(crate) use rack::{RackDefaults, ScheduleWords, Shown, schedule_text, set_policy_text};
 pub(crate) use settings::{Key, SETTINGS};
 pub(crate) use show::{Row, rows};
-pub(crate) use value::{Bytes, Kinds, LogFormat, Value, duration};
+pub(crate) use value::{Bytes, Kinds, LogFormat, Replicas, Value, duration};
 
 use layers::Resolved;
 use source::Source;
@@ -64,6 +64,7 @@ pub(crate) struct Nats {
     pub(crate) password: Option<SecretString>,
     pub(crate) token: Option<SecretString>,
     pub(crate) ca: Option<PathBuf>,
+    pub(crate) replicas: Option<Replicas>,
 }
 
 /// How to reach MAAS.
@@ -225,6 +226,7 @@ impl Reader<'_> {
             password: self.maybe(Key::NatsPassword),
             token: self.maybe(Key::NatsToken),
             ca: self.maybe(Key::NatsCa),
+            replicas: self.maybe(Key::NatsReplicas),
         })
     }
 

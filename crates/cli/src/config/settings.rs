@@ -72,6 +72,9 @@ settings! {
     NatsToken: "nats.token", "NATS_TOKEN", secret;
     /// A PEM file with the authority that signed the broker's certificate, unless the system knows it.
     NatsCa: "nats.ca", "NATS_CA";
+    /// On how many servers of a cluster everything is kept: 1, 3 or 5. Unset, what is missing is created with one, and
+    /// what is there stays as it is. `racktick setup` applies it.
+    NatsReplicas: "nats.replicas", "RACKTICK_REPLICAS";
 
     /// Where MAAS is, such as `http://maas.example:5240/MAAS`.
     MaasUrl: "maas.url", "MAAS_URL";

@@ -169,6 +169,23 @@ pub(crate) fn is_log_filter(text: &str) -> bool {
             .all(|part| part.contains('=') || is_level(part.trim()))
 }
 
+/// On how many servers everything is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Replicas(pub(crate) u8);
+
+impl Value for Replicas {
+    fn read(text: &str) -> Result<Self, String> {
+        match text.trim().parse() {
+            Ok(number @ (1 | 3 | 5)) => Ok(Self(number)),
+            Ok(2 | 4) => Err(
+                "write 1, 3 or 5: an even number survives the loss of no more servers than one less"
+                    .into(),
+            ),
+            _ => Err("write 1, 3 or 5".into()),
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {

@@ -1,6 +1,5 @@
 //! The broker: reachable, new enough, as declared, and nothing lies dead in it.
 
-use bus::topology::Topology;
 use bus::{Bus, BusError, dead};
 
 use super::Findings;
@@ -30,7 +29,7 @@ pub(super) async fn check(app: &App, findings: &mut Findings) -> Option<Bus> {
 }
 
 async fn streams(app: &App, bus: &Bus, findings: &mut Findings) -> Result<(), BusError> {
-    let declared = Topology::declared(app.config.events);
+    let declared = app.config.topology();
     let differences = declared.compare(&declared.found(bus).await?);
     if differences.is_empty() {
         findings.ok("streams", "streams, consumers and buckets are as declared");
