@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::deaf::Deaf;
 use crate::error::BusError;
 use crate::wire::ONE_TRY;
 
@@ -28,7 +29,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How to reach the broker.
 #[derive(Debug, Clone)]
 pub struct Connect {
-    /// Addresses such as `nats://broker:4222` or `tls://broker`; each may itself be a list with commas.
+    /// Addresses such as `nats://broker:4222` or `tls://broker`; each may itself be a list with commas. With several,
+    /// no other servers are used; with one, also those of its cluster that it tells of.
     pub servers: Vec<String>,
     /// What the broker shows as this connection's name.
     pub name: String,
@@ -141,13 +143,20 @@ impl Connect {
             .join(", ")
     }
 
-    async fn options(&self, epoch: Arc<watch::Sender<u64>>) -> Result<ConnectOptions, BusError> {
+    /// `has_choice`: several addresses were given, and they are all that count. A cluster tells its clients all its
+    /// nodes, too, under addresses that need not lead there from here.
+    async fn options(
+        &self,
+        epoch: Arc<watch::Sender<u64>>,
+        has_choice: bool,
+    ) -> Result<ConnectOptions, BusError> {
         let options = ConnectOptions::new()
             .name(&self.name)
-            .connection_timeout(Duration::from_secs(5))
+            // A frozen server takes connections and says nothing: the next one must have its turn soon.
+            .connection_timeout(Duration::from_secs(2))
             .request_timeout(Some(ONE_TRY))
-            // A dead connection is noticed within two of these.
-            .ping_interval(Duration::from_secs(10))
+            // A dead connection is noticed within three of these.
+            .ping_interval(Duration::from_secs(2))
             .max_reconnects(None)
             .reconnect_delay_callback(|attempts| {
                 let exponent = u32::try_from(attempts).unwrap_or(u32::MAX).min(5);
@@ -157,6 +166,10 @@ impl Connect {
                 let epoch = Arc::clone(&epoch);
                 async move { noted(event, &epoch) }
             });
+        let options = match has_choice {
+            true => options.ignore_discovered_servers(),
+            false => options,
+        };
         let options = match &self.root_ca {
             None => options,
             Some(path) => options.add_root_certificates(path.clone()),
@@ -214,6 +227,8 @@ pub struct Bus {
     pub(crate) client: Client,
     epoch: watch::Receiver<u64>,
     version: Version,
+    pub(crate) has_choice: bool,
+    pub(crate) deaf: Arc<Deaf>,
 }
 
 impl fmt::Debug for Bus {
@@ -231,11 +246,12 @@ impl Bus {
     /// `Unreachable`, `Unauthorized`, `Setting`, `TooOld`.
     pub async fn connect(connect: &Connect) -> Result<Self, BusError> {
         let addresses = connect.addresses()?;
+        let has_choice = addresses.len() > 1;
         let (sender, epoch) = watch::channel(0);
         let sender = Arc::new(sender);
         let deadline = Instant::now() + connect.wait;
         let client = loop {
-            let options = connect.options(Arc::clone(&sender)).await?;
+            let options = connect.options(Arc::clone(&sender), has_choice).await?;
             let error = match options.connect(addresses.as_slice()).await {
                 Ok(client) => break client,
                 Err(error) => error,
@@ -271,6 +287,8 @@ impl Bus {
             client,
             epoch,
             version,
+            has_choice,
+            deaf: Arc::default(),
         })
     }
 

@@ -3,6 +3,7 @@
 mod bucket;
 mod connect;
 pub mod dead;
+mod deaf;
 mod error;
 mod publish;
 mod pull;

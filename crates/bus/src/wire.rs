@@ -45,11 +45,17 @@ pub(crate) mod code {
     pub(crate) const WRONG_LAST_SEQUENCE: u64 = 10071;
     /// Replicas are wanted of a server that belongs to no cluster.
     pub(crate) const NO_CLUSTER: u64 = 10074;
-    /// With replicas: an earlier write to the subject is still being applied.
+    /// With replicas: a message with this id is on its way to being stored, and may yet fail to be.
+    pub(crate) const ID_IN_PROCESS: u64 = 10158;
+    /// With replicas: an earlier write to the subject is on its way to being stored, and may yet fail to be.
     pub(crate) const WRITE_IN_PROCESS: u64 = 10164;
+    /// More is under way than the stream takes in.
+    pub(crate) const TOO_MANY_REQUESTS: u64 = 10167;
     pub(crate) const BATCH_INCOMPLETE: u64 = 10176;
     /// A message id of the batch is known already.
     pub(crate) const BATCH_DUPLICATE: u64 = 10201;
+    /// More batches are under way than the server takes in.
+    pub(crate) const TOO_MANY_BATCHES: u64 = 10210;
 }
 
 /// An error in an answer.
@@ -65,12 +71,30 @@ pub(crate) struct ApiError {
 }
 
 impl ApiError {
-    /// The server is not ready; nothing was done.
+    /// The server is not ready, or something earlier is not decided; nothing was done.
     pub(crate) fn is_transient(&self) -> bool {
-        self.code == 503
+        self.is_in_process()
+            || self.code == 503
+            || matches!(
+                self.err_code,
+                code::TOO_MANY_REQUESTS | code::TOO_MANY_BATCHES
+            )
     }
 
-    /// A compare-and-set that lost.
+    /// Something earlier is not decided, which takes about as long as a message to the other replicas and back.
+    pub(crate) fn is_in_process(&self) -> bool {
+        matches!(self.err_code, code::ID_IN_PROCESS | code::WRITE_IN_PROCESS)
+    }
+
+    /// How long to wait before the same is asked again.
+    pub(crate) fn pause(&self, attempt: u32) -> Duration {
+        match self.is_in_process() {
+            true => Duration::from_millis(4) * 2u32.pow(attempt.min(6)),
+            false => pause(attempt),
+        }
+    }
+
+    /// A compare-and-set that lost, or one against which something undecided stands.
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(
             self.err_code,
@@ -136,6 +160,19 @@ struct OnlyError {
     error: Option<ApiError>,
 }
 
+/// A node says that its cluster has no leader, as far as it can see. Looked for without reading the whole answer,
+/// because every answer is looked at.
+fn is_leaderless(message: &Message) -> bool {
+    /// Longer than such an answer is.
+    const SHORT: usize = 512;
+    const NO_LEADER: &[u8] = b"\"err_code\":10008,";
+    message.payload.len() < SHORT
+        && message
+            .payload
+            .windows(NO_LEADER.len())
+            .any(|part| part == NO_LEADER)
+}
+
 /// Grows from try to try, so that a broker that starts is not flooded.
 pub(crate) fn pause(attempt: u32) -> Duration {
     Duration::from_millis(50) * 2u32.pow(attempt.min(5))
@@ -153,7 +190,8 @@ impl Bus {
         if let Some(headers) = headers {
             request = request.headers(headers);
         }
-        self.client
+        let answer = self
+            .client
             .send_request(subject, request)
             .await
             .map_err(|error| match error.kind() {
@@ -162,7 +200,13 @@ impl Bus {
                 RequestErrorKind::InvalidSubject => NoAnswer::Unsendable(error.into()),
                 // `Other` is a connection that went away between sending and answer.
                 RequestErrorKind::TimedOut | RequestErrorKind::Other => NoAnswer::Late,
-            })
+            });
+        match &answer {
+            Ok(message) if !is_leaderless(message) => self.heard(),
+            Ok(_) | Err(NoAnswer::Late | NoAnswer::Nobody) => self.unheard().await,
+            Err(NoAnswer::TooLarge | NoAnswer::Unsendable(_)) => {}
+        }
+        answer
     }
 
     /// The same for what may be repeated: ends early when the connection is made anew meanwhile, since an answer that
@@ -202,6 +246,7 @@ impl Bus {
                 .ask_repeatable(format!("$JS.API.{operation}"), None, payload.clone())
                 .await;
             let again = since.elapsed() < PATIENCE;
+            let mut wait = pause(attempt);
             match answer {
                 Ok(message) => {
                     let OnlyError { error } =
@@ -210,7 +255,7 @@ impl Bus {
                         None => {
                             return serde_json::from_slice(&message.payload).map_err(bad_answer);
                         }
-                        Some(error) if error.is_transient() && again => {}
+                        Some(error) if error.is_transient() && again => wait = error.pause(attempt),
                         Some(error) => return Err(error.into_error(what)),
                     }
                 }
@@ -224,7 +269,7 @@ impl Bus {
                     ));
                 }
             }
-            tokio::time::sleep(pause(attempt)).await;
+            tokio::time::sleep(wait).await;
             attempt += 1;
         }
     }
