@@ -9,7 +9,7 @@ use bus::Bus;
 use ledger::Ledger;
 use serde_json::Value;
 use tempfile::TempDir;
-use testkit::{Broker, until};
+use testkit::{Broker, Cluster, until};
 use tokio::process::Command;
 
 use crate::process::program;
@@ -19,9 +19,9 @@ use crate::{Ended, LabClient, Process, nats};
 pub const SOON: Duration = Duration::from_secs(60);
 
 /// A broker, a lab, and a folder to run the program in.
-pub struct System {
-    /// The broker.
-    pub broker: Broker,
+pub struct System<B = Broker> {
+    /// The broker, or the cluster of them.
+    pub broker: B,
     /// A connection to it.
     pub bus: Bus,
     /// The records.
@@ -40,6 +40,28 @@ impl System {
     /// When any of it fails, as all of these.
     pub async fn start(lab_flags: &[&str]) -> Self {
         let broker = Broker::start().await;
+        let (url, bus) = (broker.url(), broker.connect().await);
+        Self::on(broker, bus, &[("NATS_URL", &url)], lab_flags).await
+    }
+}
+
+impl System<Cluster> {
+    /// The same with three brokers that keep everything three times.
+    ///
+    /// # Panics
+    /// When any of it fails, as all of these.
+    pub async fn start_on_cluster(lab_flags: &[&str]) -> Self {
+        let cluster = Cluster::start().await;
+        let (urls, bus) = (cluster.urls(), cluster.connect().await);
+        let variables = [("NATS_URL", urls.as_str()), ("RACKTICK_REPLICAS", "3")];
+        let system = Self::on(cluster, bus, &variables, lab_flags).await;
+        system.broker.until_healthy().await;
+        system
+    }
+}
+
+impl<B> System<B> {
+    async fn on(broker: B, bus: Bus, variables: &[(&str, &str)], lab_flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder to run in");
         let mut lab_command = command(folder.path(), &BTreeMap::new());
         lab_command.args(["lab", "--listen", "127.0.0.1:0"]);
@@ -56,17 +78,17 @@ impl System {
         .await;
         let address = url.expect("it was found");
         let mut system = Self {
-            bus: broker.connect().await,
-            ledger: Ledger::new(broker.connect().await),
+            ledger: Ledger::new(bus.clone()),
+            bus,
             lab: LabClient::new(format!("http://{address}")),
             lab_process,
-            variables: BTreeMap::from([
-                ("NATS_URL".into(), broker.url()),
-                ("RACKTICK_LOG_FORMAT".into(), "text".into()),
-            ]),
+            variables: BTreeMap::from([("RACKTICK_LOG_FORMAT".into(), "text".into())]),
             broker,
             folder,
         };
+        for (name, value) in variables {
+            system.set(name, value);
+        }
         let print_env = ["lab", "--print-env", "--listen", &address];
         for line in system.run(&[&print_env, lab_flags].concat()).await.lines() {
             let (name, value) = line.split_once('=').expect("NAME=value");
@@ -162,7 +184,9 @@ impl System {
         }
         self.run(&arguments).await;
     }
+}
 
+impl System {
     /// A manual tick by core NATS publish.
     ///
     /// # Panics
@@ -172,7 +196,7 @@ impl System {
     }
 }
 
-impl Drop for System {
+impl<B> Drop for System<B> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;

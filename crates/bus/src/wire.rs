@@ -15,8 +15,9 @@ use crate::error::{BusError, Cause};
 /// How long one request waits for its answer. Short, so that a failover costs no more than this.
 pub(crate) const ONE_TRY: Duration = Duration::from_secs(2);
 
-/// How long a request is repeated that may be repeated.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a request is repeated that may be repeated: longer than replicas need to elect a leader and to be found
+/// again, even on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The headers that JetStream reads and writes.
 pub(crate) mod header {
@@ -234,6 +235,17 @@ impl Bus {
         operation: &str,
         body: &impl Serialize,
     ) -> Result<T, BusError> {
+        self.api_within(PATIENCE, what, operation, body).await
+    }
+
+    /// The same, repeated for this long; zero is asked once.
+    pub(crate) async fn api_within<T: DeserializeOwned>(
+        &self,
+        patience: Duration,
+        what: &str,
+        operation: &str,
+        body: &impl Serialize,
+    ) -> Result<T, BusError> {
         let bad_answer = |source: serde_json::Error| BusError::Answer {
             what: what.into(),
             source: source.into(),
@@ -245,7 +257,7 @@ impl Bus {
             let answer = self
                 .ask_repeatable(format!("$JS.API.{operation}"), None, payload.clone())
                 .await;
-            let again = since.elapsed() < PATIENCE;
+            let again = since.elapsed() < patience;
             let mut wait = pause(attempt);
             match answer {
                 Ok(message) => {

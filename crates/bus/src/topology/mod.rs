@@ -5,6 +5,7 @@
 
 mod compare;
 mod setup;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::error::BusError;
 
 pub use compare::{Difference, Item};
 pub use setup::{Report, ensure, setup};
+pub use standing::{Follower, Standing, Work};
 
 /// The configuration of one server for racktick, as in `nats/server.conf`.
 pub const SERVER_CONF: &str = include_str!("../../../../nats/server.conf");

@@ -65,6 +65,7 @@ pub(crate) struct Nats {
     pub(crate) token: Option<SecretString>,
     pub(crate) ca: Option<PathBuf>,
     pub(crate) replicas: Option<Replicas>,
+    pub(crate) monitoring: Option<String>,
 }
 
 /// How to reach MAAS.
@@ -227,6 +228,7 @@ impl Reader<'_> {
             token: self.maybe(Key::NatsToken),
             ca: self.maybe(Key::NatsCa),
             replicas: self.maybe(Key::NatsReplicas),
+            monitoring: self.maybe(Key::NatsMonitoring),
         })
     }
 

@@ -75,6 +75,9 @@ settings! {
     /// On how many servers of a cluster everything is kept: 1, 3 or 5. Unset, what is missing is created with one, and
     /// what is there stays as it is. `racktick setup` applies it.
     NatsReplicas: "nats.replicas", "RACKTICK_REPLICAS";
+    /// Where the monitoring of the broker's servers answers, such as `http://nats-1:8222`, separated by commas: only
+    /// `racktick doctor` looks there. Unset, it tries port 8222 of every server in `nats.url`.
+    NatsMonitoring: "nats.monitoring", "NATS_MONITORING";
 
     /// Where MAAS is, such as `http://maas.example:5240/MAAS`.
     MaasUrl: "maas.url", "MAAS_URL";

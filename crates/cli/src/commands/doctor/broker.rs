@@ -2,14 +2,15 @@
 
 use bus::{Bus, BusError, dead};
 
-use super::Findings;
+use super::{Findings, nodes, replicas};
 use crate::app::App;
 use crate::commands::dlq;
 use crate::output::chain;
 
 const WHAT: &str = "broker";
 
-pub(super) async fn check(app: &App, findings: &mut Findings) -> Option<Bus> {
+/// `briefly`: whether work is possible, and no more; asked often.
+pub(super) async fn check(app: &App, briefly: bool, findings: &mut Findings) -> Option<Bus> {
     let bus = match app.bus().await {
         Ok(bus) => bus,
         Err(error) => {
@@ -21,6 +22,12 @@ pub(super) async fn check(app: &App, findings: &mut Findings) -> Option<Bus> {
     if let Err(error) = streams(app, &bus, findings).await {
         findings.wrong("streams", chain(&error));
         return None;
+    }
+    if !briefly {
+        match app.config.topology().standing(&bus).await {
+            Ok(standings) => replicas::judge(&standings, &nodes::look(app).await, findings),
+            Err(error) => findings.wrong("replicas", chain(&error)),
+        }
     }
     if let Err(error) = letters(&bus, findings).await {
         findings.wrong("dead letters", chain(&error));
