@@ -46,6 +46,15 @@ impl Cluster {
         self.cluster.node(node).url()
     }
 
+    /// Where the monitoring of all nodes that run answers, with commas between.
+    pub fn monitoring(&self) -> String {
+        let addresses = (0..NODES).filter_map(|node| self.cluster.node(node).monitoring());
+        let urls: Vec<String> = addresses
+            .map(|address| format!("http://{address}"))
+            .collect();
+        urls.join(",")
+    }
+
     /// The topology with everything on all three.
     pub fn topology() -> Topology {
         Topology::declared(Retention::default()).with_replicas(u8::try_from(NODES).ok())

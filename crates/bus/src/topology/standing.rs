@@ -39,6 +39,9 @@ pub struct Follower {
     /// How many steps it is behind.
     #[serde(default)]
     pub lag: u64,
+    /// How long ago the leader last heard of it, in nanoseconds.
+    #[serde(default)]
+    pub active: u64,
 }
 
 /// What a consumer has to hand out.

@@ -246,6 +246,16 @@ mod tests {
     }
 
     #[test]
+    fn an_even_number_of_replicas_is_refused_with_the_reason() {
+        let read = |text| Replicas::read(text).map(|replicas| replicas.0);
+        assert_eq!([read("1"), read("3"), read("5")], [Ok(1), Ok(3), Ok(5)]);
+        assert!(read("2").unwrap_err().contains("even"));
+        for bad in ["", "0", "-1", "7", "three"] {
+            assert_eq!(read(bad).unwrap_err(), "write 1, 3 or 5", "{bad}");
+        }
+    }
+
+    #[test]
     fn kinds_of_work_are_named_once() {
         let read = |text| Kinds::read(text).map(|kinds| kinds.0);
         assert_eq!(

@@ -22,8 +22,9 @@ pub(super) fn judge(standings: &[Standing], nodes: &[Node], findings: &mut Findi
         .collect();
     replicas(&streams, findings);
     for standing in standings {
-        followers(standing, findings);
+        leaderless(standing, findings);
     }
+    followers(standings, findings);
     servers(nodes, findings);
     let fewest = streams.iter().map(|stream| stream.replicas).min();
     sync(nodes, fewest.unwrap_or(1), findings);
@@ -84,53 +85,66 @@ fn replicas(streams: &[&Standing], findings: &mut Findings) {
     }
 }
 
-/// What keeps a stream or consumer and is not in step.
-fn followers(standing: &Standing, findings: &mut Findings) {
-    let item = &standing.item;
+fn leaderless(standing: &Standing, findings: &mut Findings) {
     if standing.cluster.is_some() && standing.leader.is_none() {
-        return findings.wrong(
+        findings.wrong(
             REPLICAS,
             format!(
-                "{item} has no leader: more than half of its servers must run and reach each other"
+                "{} has no leader: more than half of its servers must run and reach each other",
+                standing.item
             ),
         );
     }
-    let named = |names: Vec<&str>| names.join(", ");
-    let offline: Vec<&str> = standing
-        .followers
-        .iter()
-        .filter(|follower| follower.offline)
-        .map(|follower| follower.name.as_str())
-        .collect();
-    let running = standing.replicas.saturating_sub(offline.len() as u64);
-    let needed = standing.replicas / 2 + 1;
-    if !offline.is_empty() {
-        let left = match running.saturating_sub(needed) {
-            0 => "the loss of another one stops it".to_owned(),
-            spare => format!("it survives the loss of {spare} more"),
+}
+
+/// What one server has to keep and does not.
+#[derive(Default)]
+struct Lacking {
+    offline: bool,
+    behind: Vec<String>,
+    silent: Duration,
+}
+
+/// Servers that are away or not in step, a finding for each.
+fn followers(standings: &[Standing], findings: &mut Findings) {
+    let mut lacking = BTreeMap::<&str, Lacking>::new();
+    for standing in standings {
+        for follower in &standing.followers {
+            if follower.current && !follower.offline && follower.lag < FAR_BEHIND {
+                continue;
+            }
+            let lacks = lacking.entry(&follower.name).or_default();
+            lacks.offline |= follower.offline;
+            lacks.silent = lacks.silent.max(Duration::from_nanos(follower.active));
+            lacks
+                .behind
+                .push(format!("{} by {}", standing.item, follower.lag));
+        }
+    }
+    let away = lacking.len() as u64;
+    let kept = standings.iter().map(|standing| standing.replicas).max();
+    let replicas = kept.unwrap_or(1).max(away + 1);
+    let spare = (replicas - away).saturating_sub(replicas / 2 + 1);
+    let left = match spare {
+        0 => "the loss of another one stops work".to_owned(),
+        spare => format!("the loss of {spare} more is survived"),
+    };
+    for (name, lacks) in lacking {
+        let silent = match lacks.silent.as_secs() {
+            0 => String::new(),
+            seconds => format!(" (last heard {seconds}s ago)"),
+        };
+        let is = match lacks.offline {
+            true => "is offline",
+            false => "is not in step",
         };
         findings.look(
             REPLICAS,
             format!(
-                "{item} is kept by {running} of {} servers, {} is offline: {left}; start it, and never remove a server \
-                 from the cluster meanwhile",
-                standing.replicas,
-                named(offline)
-            ),
-        );
-    }
-    let behind: Vec<String> = standing
-        .followers
-        .iter()
-        .filter(|follower| !follower.offline && (!follower.current || follower.lag >= FAR_BEHIND))
-        .map(|follower| format!("{} by {}", follower.name, follower.lag))
-        .collect();
-    if !behind.is_empty() {
-        findings.look(
-            REPLICAS,
-            format!(
-                "{item}: behind its leader are {}; do not restart another server until they caught up",
-                behind.join(", ")
+                "{name} {is}{silent}, so {} of {replicas} servers keep everything, and {left}: see that it runs, and \
+                 restart or remove no other until it caught up; it is behind in {}",
+                replicas - away,
+                lacks.behind.join(", ")
             ),
         );
     }
@@ -175,8 +189,8 @@ fn sync(nodes: &[Node], replicas: u64, findings: &mut Findings) {
             (Sync::Unknown, _) => findings.look(
                 SYNC,
                 format!(
-                    "{name} does not say how it syncs; look for `sync_interval` in its configuration, or for `sync_always` \
-                     at its monitoring port: `curl http://{name}:8222/varz`, whose address may be put into NATS_MONITORING"
+                    "{name} cannot be asked how it writes to its disk: see `sync_interval` in its configuration, or \
+                     `sync_always` in what its monitoring says at /varz; NATS_MONITORING tells doctor where that is"
                 ),
             ),
         }
@@ -235,6 +249,7 @@ mod tests {
             current: true,
             offline: false,
             lag: 0,
+            active: 0,
         }
     }
 
@@ -305,7 +320,7 @@ mod tests {
         );
         one(
             risks(&[alone], &[node(Sync::Unknown, None)]),
-            "does not say how it syncs",
+            "cannot be asked how it writes",
         );
     }
 
@@ -332,12 +347,16 @@ mod tests {
         away.followers[1].offline = true;
         one(
             risks(&[away], &[]),
-            "kept by 2 of 3 servers, n3 is offline: the loss of another one stops it",
+            "n3 is offline, so 2 of 3 servers keep everything, and the loss of another one stops work",
         );
         let mut behind = stream("TASK", 3);
         behind.followers[0].current = false;
         behind.followers[0].lag = 7;
-        one(risks(&[behind], &[]), "behind its leader are n2 by 7");
+        behind.followers[0].active = 9_000_000_000;
+        one(
+            risks(&[behind], &[]),
+            "n2 is not in step (last heard 9s ago), so 2 of 3",
+        );
         let leaderless = Standing {
             leader: None,
             ..stream("TASK", 3)
