@@ -176,7 +176,7 @@ fn is_leaderless(message: &Message) -> bool {
 
 /// Grows from try to try, so that a broker that starts is not flooded.
 pub(crate) fn pause(attempt: u32) -> Duration {
-    Duration::from_millis(50) * 2u32.pow(attempt.min(5))
+    Duration::from_millis(50) * 2u32.pow(attempt.min(4))
 }
 
 impl Bus {

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use async_nats::client::RequestErrorKind;
 use bus::topology::{Difference, Report, Retention, Topology, ensure, setup};
 use bus::{BusError, Outgoing, Written};
-use model::subject::Subject;
+use futures_util::StreamExt;
+use jiff::{SignedDuration, Timestamp};
+use model::id::{CycleId, JobId};
+use model::name::{MachineName, RackName};
+use model::subject::{Subject, filter};
 use serde_json::{Value, json};
 use testkit::{Broker, Cluster, until};
 
@@ -107,4 +112,101 @@ async fn what_was_kept_once_is_kept_three_times_and_nothing_of_it_is_lost() {
     assert_eq!(ensure(&bus, &on(None)).await.unwrap(), []);
     assert_eq!(setup(&bus, &on(None)).await.unwrap(), Report::default());
     assert_eq!(ensure(&bus, &on(Some(3))).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_a_single_server_held_is_taken_to_a_cluster_by_backup_and_restore() {
+    let broker = Broker::start().await;
+    let bus = broker.bus().await;
+    let racks = bus.bucket::<Counter>("racks");
+    racks.create("r1", &Counter::of(7)).await.unwrap();
+    for number in 0..50 {
+        bus.publish(event(number)).await.unwrap();
+    }
+    // One comes out while nobody is there, and one much later.
+    let now = Timestamp::now();
+    let due = now + SignedDuration::from_secs(3);
+    bus.publish(waiting("m1", due)).await.unwrap();
+    let later = now + SignedDuration::from_hours(1);
+    bus.publish(waiting("m2", later)).await.unwrap();
+    let mut backups = Vec::new();
+    for stream in on(None).streams.keys() {
+        backups.push((stream.clone(), back_up(&broker.url(), stream).await));
+    }
+    drop((bus, broker));
+
+    let cluster = Cluster::start().await;
+    for (stream, backup) in &backups {
+        restore(&cluster.url(0), stream, backup).await;
+    }
+    let bus = cluster.bus().await;
+    let entry = bus.bucket::<Counter>("racks").get("r1").await.unwrap();
+    assert_eq!(entry.unwrap().value, Counter::of(7));
+    let events = bus.subjects("EVENTS", "event.>").await.unwrap();
+    assert_eq!(events.values().sum::<u64>(), 50);
+    until(SOON, "what became due comes out", async || {
+        bus.subjects("TASK", "task.watch.>").await.unwrap().len() == 1
+    })
+    .await;
+    let waits = bus.subjects("TASK", filter::WAITING_LOOKS).await.unwrap();
+    assert_eq!(waits.len(), 1, "{waits:?}");
+}
+
+/// A look that is held back until a time.
+fn waiting(machine: &str, time: Timestamp) -> Outgoing {
+    let (rack, machine) = (
+        RackName::new("r1").unwrap(),
+        MachineName::new(machine).unwrap(),
+    );
+    let job = JobId::of(CycleId::of_slot(&rack, Timestamp::UNIX_EPOCH), &machine);
+    Outgoing::new(Subject::WaitWatch(job), "{}").at(time, Subject::Watch { rack, machine })
+}
+
+/// What the server says of the stream, and its pieces: the NATS CLI's `stream backup` writes the same to files.
+type Backup = (Value, Vec<bytes::Bytes>);
+
+async fn back_up(url: &str, stream: &str) -> Backup {
+    let client = async_nats::connect(url).await.unwrap();
+    let inbox = client.new_inbox();
+    let mut pieces = client.subscribe(inbox.clone()).await.unwrap();
+    let request = json!({"deliver_subject": inbox, "no_consumers": false, "chunk_size": 65536});
+    let subject = format!("$JS.API.STREAM.SNAPSHOT.{stream}");
+    let answer = client.request(subject, request.to_string().into()).await;
+    let head: Value = serde_json::from_slice(&answer.unwrap().payload).unwrap();
+    assert_eq!(head["error"], Value::Null, "{head}");
+    let mut backup = Vec::new();
+    loop {
+        let piece = pieces.next().await.unwrap();
+        if let Some(reply) = piece.reply {
+            client.publish(reply, "".into()).await.unwrap();
+        }
+        if piece.payload.is_empty() {
+            return (head, backup);
+        }
+        backup.push(piece.payload);
+    }
+}
+
+async fn restore(url: &str, stream: &str, (head, pieces): &Backup) {
+    let client = async_nats::connect(url).await.unwrap();
+    let request = json!({"config": head["config"], "state": head["state"]});
+    let subject = format!("$JS.API.STREAM.RESTORE.{stream}");
+    let answer = client.request(subject, request.to_string().into()).await;
+    let begun: Value = serde_json::from_slice(&answer.unwrap().payload).unwrap();
+    let to = begun["deliver_subject"].as_str().unwrap().to_owned();
+    let mut said = bytes::Bytes::new();
+    for piece in pieces.iter().cloned().chain([bytes::Bytes::new()]) {
+        // The node that takes them may be known to ours only in a moment.
+        until(SOON, "a piece is taken", async || {
+            match client.request(to.clone(), piece.clone()).await {
+                Ok(answer) => said = answer.payload,
+                Err(error) if error.kind() == RequestErrorKind::NoResponders => return false,
+                Err(error) => panic!("{error}"),
+            }
+            true
+        })
+        .await;
+    }
+    let end: Value = serde_json::from_slice(&said).unwrap();
+    assert_eq!(end["error"], Value::Null, "{end}");
 }
