@@ -238,6 +238,8 @@ fn lag(name: &str, work: &Work, findings: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use bus::topology::Follower;
 
     use super::super::Health;
@@ -310,12 +312,12 @@ mod tests {
             ..stream("RACK", 1)
         };
         assert_eq!(
-            risks(&[alone.clone()], &[node(Sync::Always, None)]),
+            risks(slice::from_ref(&alone), &[node(Sync::Always, None)]),
             [""; 0]
         );
         let minutes = node(Sync::Every(Duration::from_secs(120)), None);
         one(
-            risks(&[alone.clone()], &[minutes]),
+            risks(slice::from_ref(&alone), &[minutes]),
             "every 2m: a power failure takes",
         );
         one(
