@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
+use broker::NODES;
 use bus::topology::{Difference, Report, Retention, Topology, ensure, setup};
 use bus::{BusError, Outgoing, Written};
 use futures_util::StreamExt;
@@ -135,11 +136,17 @@ async fn what_a_single_server_held_is_taken_to_a_cluster_by_backup_and_restore()
     }
     drop((bus, broker));
 
-    let cluster = Cluster::start().await;
+    let mut cluster = Cluster::start().await;
     for (stream, backup) in &backups {
         restore(&cluster.url(0), stream, backup).await;
     }
     let bus = cluster.bus().await;
+    // 2.15.1 lets out what became due before the restore only after it started anew; 2.14.6 does so at once.
+    for node in 0..NODES {
+        cluster.stop(node).await;
+        cluster.restart(node).await;
+        cluster.until_healthy().await;
+    }
     let entry = bus.bucket::<Counter>("racks").get("r1").await.unwrap();
     assert_eq!(entry.unwrap().value, Counter::of(7));
     let events = bus.subjects("EVENTS", "event.>").await.unwrap();
