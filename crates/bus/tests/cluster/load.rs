@@ -175,7 +175,7 @@ impl Load {
         for number in self.book.events.lock().unwrap().iter() {
             assert!(has(*number), "event {number} was acknowledged and is gone");
         }
-        let handled = self.book.handled.lock().unwrap();
+        let handled = self.book.handled.lock().unwrap().clone();
         for number in self.book.ticks.lock().unwrap().iter() {
             assert!(
                 handled.contains(&format!("r{number}")),
