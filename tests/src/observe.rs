@@ -23,7 +23,7 @@ pub fn machines(rack: &str, count: usize) -> Vec<String> {
         .collect()
 }
 
-impl System {
+impl<B> System<B> {
     /// All events so far, in order.
     ///
     /// # Panics

@@ -1,7 +1,7 @@
 //! Everything a story needs, and nothing that another story has.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use bus::access::Role;
 use ledger::Ledger;
 use serde_json::Value;
 use tempfile::TempDir;
-use testkit::{Broker, until};
+use testkit::{Broker, Cluster, until};
 use tokio::process::Command;
 
 use crate::process::program;
@@ -20,9 +20,9 @@ use crate::{Ended, LabClient, Process, nats};
 pub const SOON: Duration = Duration::from_secs(60);
 
 /// A broker, a lab, and a folder to run the program in.
-pub struct System {
-    /// The broker.
-    pub broker: Broker,
+pub struct System<B = Broker> {
+    /// The broker, or the cluster of them.
+    pub broker: B,
     /// A connection to it.
     pub bus: Bus,
     /// The records.
@@ -32,7 +32,8 @@ pub struct System {
     lab_process: Process,
     folder: TempDir,
     variables: BTreeMap<String, String>,
-    has_roles: bool,
+    /// On a broker that tells roles apart: the key file of each.
+    keys: Vec<(Role, PathBuf)>,
 }
 
 impl System {
@@ -49,7 +50,8 @@ impl System {
     /// # Panics
     /// As [`start`](Self::start).
     pub async fn start_on(broker: Broker, lab_flags: &[&str]) -> Self {
-        Self::start_at(broker, false, lab_flags).await
+        let (url, bus) = (broker.url(), broker.connect().await);
+        Self::on(broker, bus, Vec::new(), &[("NATS_URL", &url)], lab_flags).await
     }
 
     /// The same, with a broker that tells roles apart: each process has its own role's key.
@@ -57,14 +59,36 @@ impl System {
     /// # Panics
     /// When any of it fails.
     pub async fn start_with_roles(lab_flags: &[&str]) -> Self {
-        Self::start_at(Broker::start_with_roles().await, true, lab_flags).await
+        let broker = Broker::start_with_roles().await;
+        let (url, bus) = (broker.url(), broker.bus_as(Role::Admin).await);
+        let keys = Role::ALL.map(|role| (role, broker.key_file(role))).into();
+        Self::on(broker, bus, keys, &[("NATS_URL", &url)], lab_flags).await
     }
+}
 
-    async fn start_at(broker: Broker, has_roles: bool, lab_flags: &[&str]) -> Self {
-        let connect = async || match has_roles {
-            true => broker.bus_as(Role::Admin).await,
-            false => broker.connect().await,
-        };
+impl System<Cluster> {
+    /// The same with three brokers that keep everything three times.
+    ///
+    /// # Panics
+    /// When any of it fails, as all of these.
+    pub async fn start_on_cluster(lab_flags: &[&str]) -> Self {
+        let cluster = Cluster::start().await;
+        let (urls, bus) = (cluster.urls(), cluster.connect().await);
+        let variables = [("NATS_URL", urls.as_str()), ("RACKTICK_REPLICAS", "3")];
+        let system = Self::on(cluster, bus, Vec::new(), &variables, lab_flags).await;
+        system.broker.until_healthy().await;
+        system
+    }
+}
+
+impl<B> System<B> {
+    async fn on(
+        broker: B,
+        bus: Bus,
+        keys: Vec<(Role, PathBuf)>,
+        variables: &[(&str, &str)],
+        lab_flags: &[&str],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder to run in");
         let mut lab_command = command(folder.path(), &BTreeMap::new());
         lab_command.args(["lab", "--listen", "127.0.0.1:0"]);
@@ -81,20 +105,22 @@ impl System {
         .await;
         let address = url.expect("it was found");
         let mut system = Self {
-            bus: connect().await,
-            ledger: Ledger::new(connect().await),
+            ledger: Ledger::new(bus.clone()),
+            bus,
             lab: LabClient::new(format!("http://{address}")),
             lab_process,
             variables: BTreeMap::from([
-                ("NATS_URL".into(), broker.url()),
                 ("RACKTICK_LOG_FORMAT".into(), "text".into()),
                 // Room that stories with a small broker have, too.
                 ("RACKTICK_EVENTS_MAX_BYTES".into(), "16MB".into()),
             ]),
             broker,
             folder,
-            has_roles,
+            keys,
         };
+        for (name, value) in variables {
+            system.set(name, value);
+        }
         let print_env = ["lab", "--print-env", "--listen", &address];
         for line in system.run(&[&print_env, lab_flags].concat()).await.lines() {
             let (name, value) = line.split_once('=').expect("NAME=value");
@@ -178,8 +204,8 @@ impl System {
 
     fn command(&self, role: Role) -> Command {
         let mut command = command(self.folder.path(), &self.variables);
-        if self.has_roles {
-            command.env("NATS_NKEY", self.broker.key_file(role));
+        if let Some((_, key)) = self.keys.iter().find(|(of, _)| *of == role) {
+            command.env("NATS_NKEY", key);
         }
         command
     }
@@ -212,7 +238,9 @@ impl System {
         }
         self.run(&arguments).await;
     }
+}
 
+impl System {
     /// A manual tick by core NATS publish.
     ///
     /// # Panics
@@ -222,7 +250,7 @@ impl System {
     }
 }
 
-impl Drop for System {
+impl<B> Drop for System<B> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;

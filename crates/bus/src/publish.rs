@@ -177,6 +177,7 @@ impl Bus {
                 false => self.ask(to, with, payload).await,
             };
             let again = since.elapsed() < PATIENCE;
+            let mut wait = pause(attempt);
             match answer {
                 Ok(message) => {
                     let ack: Ack = serde_json::from_slice(&message.payload).map_err(|source| {
@@ -187,7 +188,13 @@ impl Bus {
                     })?;
                     self.note_room(!ack.error.as_ref().is_some_and(ApiError::is_no_room));
                     match &ack.error {
-                        Some(error) if error.is_transient() && again => {}
+                        Some(error) if error.is_transient() && again => wait = error.pause(attempt),
+                        Some(error) if error.err_code == code::ID_IN_PROCESS => {
+                            return Err(BusError::Unknown {
+                                what: what(),
+                                waited: since.elapsed(),
+                            });
+                        }
                         _ => return Ok(ack),
                     }
                 }
@@ -202,7 +209,7 @@ impl Bus {
                     ));
                 }
             }
-            tokio::time::sleep(pause(attempt)).await;
+            tokio::time::sleep(wait).await;
             attempt += 1;
         }
     }
@@ -236,6 +243,7 @@ impl Bus {
         loop {
             let answer = self.send_batch(first, last).await;
             let again = since.elapsed() < PATIENCE;
+            let mut wait = pause(attempt);
             match answer {
                 Ok(message) => {
                     let ack: Ack = serde_json::from_slice(&message.payload).map_err(|source| {
@@ -251,7 +259,13 @@ impl Bus {
                         }
                         // The connection was lost in the middle, so the broker has seen only the end.
                         Some(error) if error.err_code == code::BATCH_INCOMPLETE && again => {}
-                        Some(error) if error.is_transient() && again => {}
+                        Some(error) if error.is_transient() && again => wait = error.pause(attempt),
+                        Some(error) if error.err_code == code::ID_IN_PROCESS => {
+                            return Err(BusError::Unknown {
+                                what,
+                                waited: since.elapsed(),
+                            });
+                        }
                         Some(error) => return Err(error.into_error(&what)),
                     }
                 }
@@ -266,7 +280,7 @@ impl Bus {
                     return Err(none.into_error(&what, size, self.client.max_payload(), since));
                 }
             }
-            tokio::time::sleep(pause(attempt)).await;
+            tokio::time::sleep(wait).await;
             attempt += 1;
         }
     }

@@ -16,9 +16,10 @@ use crate::wire::header;
 /// How long the broker keeps a request for messages.
 const EXPIRES: Duration = Duration::from_secs(30);
 /// How often it says that it still has one.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-/// After this long without a word, the request is taken for lost.
-const SILENCE: Duration = Duration::from_secs(12);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// After this long without a word, the request is taken for lost. Short, because a request that reaches no leader is
+/// lost without a word: an election of some five seconds must not cost much more than itself.
+const SILENCE: Duration = Duration::from_secs(3);
 /// How long messages that are under way are waited for when the subscription ends.
 const DRAIN: Duration = Duration::from_secs(1);
 

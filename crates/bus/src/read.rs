@@ -6,13 +6,14 @@ use futures_util::Stream;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::connect::Bus;
 use crate::error::BusError;
 use crate::pull::{Pull, Pulled};
 use crate::stored::Stored;
-use crate::wire::pause;
+use crate::wire::{PATIENCE, pause};
 
 /// How many messages are asked for at a time.
 const AHEAD: usize = 512;
@@ -204,8 +205,24 @@ impl Reader {
         Ok(None)
     }
 
-    /// A consumer of our own that begins after the last message given.
+    /// A consumer of our own that begins after the last message given. One that does not answer is given up for another:
+    /// with replicas it may have been put on a server that is gone, where it stays.
     async fn reopen(&mut self) -> Result<(), BusError> {
+        let since = Instant::now();
+        let mut attempt = 0;
+        loop {
+            match self.try_reopen().await {
+                Err(error) if error.is_transient() && since.elapsed() < PATIENCE => {
+                    tracing::debug!(stream = self.stream, %error, "trying with another consumer");
+                }
+                ended => return ended,
+            }
+            tokio::time::sleep(pause(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    async fn try_reopen(&mut self) -> Result<(), BusError> {
         self.open = None;
         let stream = &self.stream;
         let consumer = format!("read_{}", Uuid::new_v4().simple());
@@ -249,7 +266,8 @@ impl Reader {
         }
         let created: Created = self
             .bus
-            .api(
+            .api_within(
+                Duration::ZERO,
                 &what,
                 &operation,
                 &json!({"stream_name": stream, "config": config}),

@@ -16,8 +16,9 @@ use crate::error::{BusError, Cause};
 /// How long one request waits for its answer. Short, so that a failover costs no more than this.
 pub(crate) const ONE_TRY: Duration = Duration::from_secs(2);
 
-/// How long a request is repeated that may be repeated.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a request is repeated that may be repeated: longer than replicas need to elect a leader and to be found
+/// again, even on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The headers that JetStream reads and writes.
 pub(crate) mod header {
@@ -35,6 +36,8 @@ pub(crate) mod header {
 
 /// JetStream's error codes that mean something to us.
 pub(crate) mod code {
+    /// There are fewer servers in the cluster than replicas are wanted, or some are offline.
+    pub(crate) const NO_PEERS: u64 = 10005;
     pub(crate) const CONSUMER_NOT_FOUND: u64 = 10014;
     pub(crate) const NO_MESSAGE_FOUND: u64 = 10037;
     /// The storage that JetStream may use is full.
@@ -44,11 +47,19 @@ pub(crate) mod code {
     pub(crate) const STREAM_NOT_FOUND: u64 = 10059;
     /// Another revision than the expected one.
     pub(crate) const WRONG_LAST_SEQUENCE: u64 = 10071;
-    /// With replicas: an earlier write to the subject is still being applied.
+    /// Replicas are wanted of a server that belongs to no cluster.
+    pub(crate) const NO_CLUSTER: u64 = 10074;
+    /// With replicas: a message with this id is on its way to being stored, and may yet fail to be.
+    pub(crate) const ID_IN_PROCESS: u64 = 10158;
+    /// With replicas: an earlier write to the subject is on its way to being stored, and may yet fail to be.
     pub(crate) const WRITE_IN_PROCESS: u64 = 10164;
+    /// More is under way than the stream takes in.
+    pub(crate) const TOO_MANY_REQUESTS: u64 = 10167;
     pub(crate) const BATCH_INCOMPLETE: u64 = 10176;
     /// A message id of the batch is known already.
     pub(crate) const BATCH_DUPLICATE: u64 = 10201;
+    /// More batches are under way than the server takes in.
+    pub(crate) const TOO_MANY_BATCHES: u64 = 10210;
 }
 
 /// An error in an answer.
@@ -64,9 +75,14 @@ pub(crate) struct ApiError {
 }
 
 impl ApiError {
-    /// The server is not ready; nothing was done.
+    /// The server is not ready, or something earlier is not decided; nothing was done.
     pub(crate) fn is_transient(&self) -> bool {
-        self.code == 503
+        self.is_in_process()
+            || self.code == 503
+            || matches!(
+                self.err_code,
+                code::TOO_MANY_REQUESTS | code::TOO_MANY_BATCHES
+            )
     }
 
     /// Nothing was stored, because there is no room for it.
@@ -77,7 +93,20 @@ impl ApiError {
         )
     }
 
-    /// A compare-and-set that lost.
+    /// Something earlier is not decided, which takes about as long as a message to the other replicas and back.
+    pub(crate) fn is_in_process(&self) -> bool {
+        matches!(self.err_code, code::ID_IN_PROCESS | code::WRITE_IN_PROCESS)
+    }
+
+    /// How long to wait before the same is asked again.
+    pub(crate) fn pause(&self, attempt: u32) -> Duration {
+        match self.is_in_process() {
+            true => Duration::from_millis(4) * 2u32.pow(attempt.min(6)),
+            false => pause(attempt),
+        }
+    }
+
+    /// A compare-and-set that lost, or one against which something undecided stands.
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(
             self.err_code,
@@ -93,6 +122,10 @@ impl ApiError {
             code::STREAM_NOT_FOUND | code::CONSUMER_NOT_FOUND => {
                 BusError::Missing { what: what.into() }
             }
+            code::NO_PEERS | code::NO_CLUSTER => BusError::TooFewServers {
+                what: what.into(),
+                description: self.description,
+            },
             code => BusError::Refused {
                 what: what.into(),
                 code,
@@ -144,9 +177,22 @@ struct OnlyError {
     error: Option<ApiError>,
 }
 
+/// A node says that its cluster has no leader, as far as it can see. Looked for without reading the whole answer,
+/// because every answer is looked at.
+fn is_leaderless(message: &Message) -> bool {
+    /// Longer than such an answer is.
+    const SHORT: usize = 512;
+    const NO_LEADER: &[u8] = b"\"err_code\":10008,";
+    message.payload.len() < SHORT
+        && message
+            .payload
+            .windows(NO_LEADER.len())
+            .any(|part| part == NO_LEADER)
+}
+
 /// Grows from try to try, so that a broker that starts is not flooded.
 pub(crate) fn pause(attempt: u32) -> Duration {
-    Duration::from_millis(50) * 2u32.pow(attempt.min(5))
+    Duration::from_millis(50) * 2u32.pow(attempt.min(4))
 }
 
 impl Bus {
@@ -177,13 +223,19 @@ impl Bus {
             answer = self.client.send_request(subject, request) => answer,
             denial = watch.denied() => return Err(NoAnswer::Denied(denial)),
         };
-        answer.map_err(|error| match error.kind() {
+        let answer = answer.map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders => NoAnswer::Nobody,
             RequestErrorKind::MaxPayloadExceeded => NoAnswer::TooLarge,
             RequestErrorKind::InvalidSubject => NoAnswer::Unsendable(error.into()),
             // `Other` is a connection that went away between sending and answer.
             RequestErrorKind::TimedOut | RequestErrorKind::Other => NoAnswer::Late,
-        })
+        });
+        match &answer {
+            Ok(message) if !is_leaderless(message) => self.heard(),
+            Ok(_) | Err(NoAnswer::Late | NoAnswer::Nobody) => self.unheard().await,
+            Err(NoAnswer::TooLarge | NoAnswer::Unsendable(_) | NoAnswer::Denied(_)) => {}
+        }
+        answer
     }
 
     /// The same for what may be repeated: ends early when the connection is made anew meanwhile, since an answer that
@@ -211,6 +263,17 @@ impl Bus {
         operation: &str,
         body: &impl Serialize,
     ) -> Result<T, BusError> {
+        self.api_within(PATIENCE, what, operation, body).await
+    }
+
+    /// The same, repeated for this long; zero is asked once.
+    pub(crate) async fn api_within<T: DeserializeOwned>(
+        &self,
+        patience: Duration,
+        what: &str,
+        operation: &str,
+        body: &impl Serialize,
+    ) -> Result<T, BusError> {
         let bad_answer = |source: serde_json::Error| BusError::Answer {
             what: what.into(),
             source: source.into(),
@@ -222,7 +285,8 @@ impl Bus {
             let answer = self
                 .ask_repeatable(format!("$JS.API.{operation}"), None, payload.clone())
                 .await;
-            let again = since.elapsed() < PATIENCE;
+            let again = since.elapsed() < patience;
+            let mut wait = pause(attempt);
             match answer {
                 Ok(message) => {
                     let OnlyError { error } =
@@ -231,7 +295,7 @@ impl Bus {
                         None => {
                             return serde_json::from_slice(&message.payload).map_err(bad_answer);
                         }
-                        Some(error) if error.is_transient() && again => {}
+                        Some(error) if error.is_transient() && again => wait = error.pause(attempt),
                         Some(error) => return Err(error.into_error(what)),
                     }
                 }
@@ -245,7 +309,7 @@ impl Bus {
                     ));
                 }
             }
-            tokio::time::sleep(pause(attempt)).await;
+            tokio::time::sleep(wait).await;
             attempt += 1;
         }
     }

@@ -1,11 +1,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! Connecting.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bus::{Bus, BusError, Connect, Credentials, MINIMUM_SERVER};
-use testkit::Broker;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bus::{Bus, BusError, Connect, Credentials, MINIMUM_SERVER, Outgoing};
+use model::subject::Subject;
+use testkit::{Broker, until};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
@@ -124,4 +127,56 @@ async fn credentials_are_used_and_wrong_ones_refused() {
         error,
         "the NATS credentials file /nowhere/me.creds cannot be used"
     );
+}
+
+/// A server that greets, answers pings, and nothing else: as a node that is cut off from the others of its cluster.
+async fn deaf_server() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    let clients = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&clients);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            count.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let (read, mut write) = stream.into_split();
+                let info = r#"{"server_id":"X","version":"2.14.6","proto":1,"headers":true,"max_payload":1048576}"#;
+                let mut answer = format!("INFO {info}\r\n");
+                let mut lines = BufReader::new(read).lines();
+                loop {
+                    if write.write_all(answer.as_bytes()).await.is_err() {
+                        return;
+                    }
+                    answer.clear();
+                    match lines.next_line().await {
+                        Ok(Some(line)) if line == "PING" => answer.push_str("PONG\r\n"),
+                        Ok(Some(_)) => {}
+                        _ => return,
+                    }
+                }
+            });
+        }
+    });
+    (url, clients)
+}
+
+#[tokio::test]
+async fn a_server_that_answers_nothing_is_left_for_another() {
+    let broker = Broker::start().await;
+    broker.bus().await;
+    let (deaf, clients) = deaf_server().await;
+    let connect = Connect::to(format!("{deaf},{}", broker.url()), "test");
+    // Which of the two comes first is left to chance.
+    let bus = loop {
+        let bus = Bus::connect(&connect).await.unwrap();
+        if clients.load(Ordering::Relaxed) > 0 {
+            break bus;
+        }
+    };
+    let tick = Outgoing::new(Subject::Tick, "r7").with_id("one");
+    until(Duration::from_secs(60), "it is published", async || {
+        bus.publish(tick.clone()).await.is_ok()
+    })
+    .await;
 }

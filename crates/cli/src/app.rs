@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bus::Bus;
-use bus::topology::{self, Topology};
+use bus::topology;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
@@ -30,7 +30,7 @@ impl App {
     /// The broker, for a role: with everything that is declared, and not without it.
     pub(crate) async fn role_bus(&self, role: &str) -> anyhow::Result<Bus> {
         let bus = Bus::connect(&self.config.nats(role, BROKER_STARTS_WITHIN)?).await?;
-        for difference in topology::ensure(&bus, &Topology::declared(self.config.events)).await? {
+        for difference in topology::ensure(&bus, &self.config.topology()).await? {
             tracing::warn!("{difference}");
         }
         Ok(bus)

@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod cluster;
+
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
-use broker::{Binary, Options, Port, Server};
+use broker::{Binary, Options, Port, Server, VERSION};
 use bus::access::{self, KeyFile, Role};
 use bus::topology::{Retention, Topology, setup};
 use bus::{Bus, Connect, Credentials};
@@ -12,6 +14,8 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 use tracing_subscriber::EnvFilter;
+
+pub use cluster::Cluster;
 
 /// Tests run on small machines: the server must not make its limits from the free space of the disk.
 const LIMITS: &str = "jetstream { max_file_store: 10GB, max_memory_store: 256MB }\n";
@@ -139,13 +143,7 @@ impl Broker {
     /// # Panics
     /// When that fails.
     pub async fn connect(&self) -> Bus {
-        let connect = Connect {
-            wait: Duration::from_secs(10),
-            ..Connect::to(self.url(), "test")
-        };
-        Bus::connect(&connect)
-            .await
-            .expect("the broker of the test is reached")
+        connect(self.url()).await
     }
 
     /// The key file of a role, on a server with roles.
@@ -221,7 +219,7 @@ impl Broker {
     /// When it cannot be told.
     pub async fn reload(&self) {
         let process = self.server.process().expect("the broker runs");
-        let told = Command::new(nats_server().await)
+        let told = Command::new(binary().await.path())
             .args(["--signal", &format!("reload={process}")])
             .output()
             .await
@@ -249,6 +247,16 @@ impl Broker {
     }
 }
 
+async fn connect(urls: String) -> Bus {
+    let connect = Connect {
+        wait: Duration::from_secs(10),
+        ..Connect::to(urls, "test")
+    };
+    Bus::connect(&connect)
+        .await
+        .expect("the broker of the test is reached")
+}
+
 /// The root of the workspace.
 pub fn workspace() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -258,20 +266,18 @@ pub fn workspace() -> PathBuf {
         .into()
 }
 
-/// The `nats-server` program that tests use.
+/// The `nats-server` to test with: the program that `RACKTICK_TEST_NATS_SERVER` names, or the pinned version that
+/// `RACKTICK_TEST_NATS_VERSION` names, or the default one.
 ///
 /// # Panics
-/// When there is none.
-pub async fn nats_server() -> PathBuf {
-    binary().await.path().into()
-}
-
-async fn binary() -> Binary {
+/// When it is not there and cannot be fetched.
+pub async fn binary() -> Binary {
     if let Some(path) = std::env::var_os("RACKTICK_TEST_NATS_SERVER") {
         return Binary::at(path);
     }
+    let version = std::env::var("RACKTICK_TEST_NATS_VERSION").unwrap_or(VERSION.into());
     let cache = workspace().join(".cache");
-    let found = tokio::task::spawn_blocking(move || Binary::find(&cache))
+    let found = tokio::task::spawn_blocking(move || Binary::find_version(&cache, &version))
         .await
         .expect("looking for it does not panic");
     found.unwrap_or_else(|error| panic!("{error}"))

@@ -5,6 +5,7 @@
 
 mod compare;
 mod setup;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::error::BusError;
 
 pub use compare::{Difference, Item};
 pub use setup::{Report, ensure, setup};
+pub use standing::{Follower, Standing, Work};
 
 /// The configuration of one server for racktick, as in `nats/server.conf`.
 pub const SERVER_CONF: &str = include_str!("../../../../nats/server.conf");
@@ -48,6 +50,9 @@ const CONSUMERS: [(TaskKind, &str); 3] = [
         include_str!("../../../../nats/consumers/watch.json"),
     ),
 ];
+
+/// The field that says on how many servers a stream is kept.
+const REPLICAS: &str = "num_replicas";
 
 /// A configuration as the server writes it: names and nanoseconds.
 pub type Config = Map<String, Value>;
@@ -116,6 +121,18 @@ impl Topology {
             })
             .collect();
         Self { streams, consumers }
+    }
+
+    /// The same with every stream and bucket kept on this many servers, and with them their consumers. Where nothing
+    /// is said of it, a server makes one of each, and another number is no difference.
+    #[must_use]
+    pub fn with_replicas(mut self, replicas: Option<u8>) -> Self {
+        if let Some(replicas) = replicas {
+            for config in self.streams.values_mut() {
+                config.insert(REPLICAS.into(), replicas.into());
+            }
+        }
+        self
     }
 
     /// What a server has of the streams that this topology names, and all consumers of its work queues.

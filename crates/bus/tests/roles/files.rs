@@ -10,7 +10,7 @@ use std::time::Duration;
 use bus::access::{AccessError, KeyFile, Role, make};
 use bus::{Bus, BusError, Connect, Credentials};
 use secrecy::ExposeSecret;
-use testkit::{Broker, nats_server, until, workspace};
+use testkit::{Broker, binary, until, workspace};
 
 fn seed(folder: &Path, role: Role) -> String {
     let file = folder.join(role.name()).join(format!("{role}.nk"));
@@ -120,7 +120,7 @@ async fn the_shipped_configuration_is_valid_once_there_are_keys() {
         fs::copy(workspace().join("nats").join(name), place.path().join(name)).unwrap();
     }
     let valid = async || {
-        let mut check = Command::new(nats_server().await);
+        let mut check = Command::new(binary().await.path());
         check
             .current_dir(place.path())
             .args(["-t", "-c", "secure.conf"]);

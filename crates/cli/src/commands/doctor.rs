@@ -1,8 +1,10 @@
 //! `racktick doctor`: looks at everything that racktick stands on, and says what is wrong and what to do.
 
 mod broker;
+mod nodes;
 mod racks;
 mod remotes;
+mod replicas;
 
 use std::fmt;
 
@@ -96,7 +98,9 @@ impl Findings {
 
 pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit> {
     let mut findings = Findings::default();
-    let ledger = broker::check(app, &mut findings).await.map(Ledger::new);
+    let ledger = broker::check(app, arguments.broker_only, &mut findings)
+        .await
+        .map(Ledger::new);
     if !arguments.broker_only {
         let maas = remotes::maas(app, &mut findings).await;
         let testflinger = remotes::testflinger(app, &mut findings).await;

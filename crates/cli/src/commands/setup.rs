@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bus::access::{self, Role};
-use bus::topology::{self, Topology};
+use bus::topology;
 use clap::Args;
 use serde_json::json;
 
@@ -29,7 +29,7 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> 
     }
     let bus = app.bus().await?;
     output::say(format!("broker {} answers", bus.server_version()));
-    let report = topology::setup(&bus, &Topology::declared(app.config.events)).await?;
+    let report = topology::setup(&bus, &app.config.topology()).await?;
     app.output
         .print(&json!({"changes": report.changes}), |_| report.to_string())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bus::Credentials;
 use bus::access::{KeyFile, Role};
+use bus::topology::Topology;
 use maas::{Limits, Maas};
 use secrecy::{ExposeSecret, SecretString};
 use testflinger::Testflinger;
@@ -29,6 +30,11 @@ impl Config {
                 .or(role.map(Role::inbox_prefix)),
             wait,
         })
+    }
+
+    /// What the broker shall have of streams, consumers and buckets.
+    pub(crate) fn topology(&self) -> Topology {
+        Topology::declared(self.events).with_replicas(self.nats.replicas.map(|replicas| replicas.0))
     }
 
     /// The role whose key is in use, when the key's file says so.

@@ -29,7 +29,7 @@ pub(crate) use problem::{ConfigError, Problem, nearest};
 pub(crate) use rack::{RackDefaults, ScheduleWords, Shown, schedule_text, set_policy_text};
 pub(crate) use settings::{Key, SETTINGS};
 pub(crate) use show::{Row, rows};
-pub(crate) use value::{Bytes, Kinds, LogFormat, Value, duration};
+pub(crate) use value::{Bytes, Kinds, LogFormat, Replicas, Value, duration};
 
 use layers::Resolved;
 use source::Source;
@@ -66,6 +66,8 @@ pub(crate) struct Nats {
     pub(crate) ca: Option<PathBuf>,
     pub(crate) certificate: Option<bus::Certificate>,
     pub(crate) inbox_prefix: Option<String>,
+    pub(crate) replicas: Option<Replicas>,
+    pub(crate) monitoring: Option<String>,
 }
 
 /// How to reach MAAS.
@@ -261,6 +263,8 @@ impl Reader<'_> {
             ca: self.maybe(Key::NatsCa),
             certificate,
             inbox_prefix,
+            replicas: self.maybe(Key::NatsReplicas),
+            monitoring: self.maybe(Key::NatsMonitoring),
         })
     }
 

@@ -79,6 +79,12 @@ settings! {
     /// How the subjects begin on which the broker's answers come, where the user may read others only. A key file of
     /// `racktick setup --credentials` says it itself; otherwise the default is `_INBOX`.
     NatsInboxPrefix: "nats.inbox_prefix", "NATS_INBOX_PREFIX";
+    /// On how many servers of a cluster everything is kept: 1, 3 or 5. Unset, what is missing is created with one, and
+    /// what is there stays as it is. `racktick setup` applies it.
+    NatsReplicas: "nats.replicas", "RACKTICK_REPLICAS";
+    /// Where the monitoring of the broker's servers answers, such as `http://nats-1:8222`, separated by commas: only
+    /// `racktick doctor` looks there. Unset, it tries port 8222 of every server in `nats.url`.
+    NatsMonitoring: "nats.monitoring", "NATS_MONITORING";
 
     /// Where MAAS is, such as `http://maas.example:5240/MAAS`.
     MaasUrl: "maas.url", "MAAS_URL";

@@ -169,6 +169,23 @@ pub(crate) fn is_log_filter(text: &str) -> bool {
             .all(|part| part.contains('=') || is_level(part.trim()))
 }
 
+/// On how many servers everything is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Replicas(pub(crate) u8);
+
+impl Value for Replicas {
+    fn read(text: &str) -> Result<Self, String> {
+        match text.trim().parse() {
+            Ok(number @ (1 | 3 | 5)) => Ok(Self(number)),
+            Ok(2 | 4) => Err(
+                "write 1, 3 or 5: an even number survives the loss of no more servers than one less"
+                    .into(),
+            ),
+            _ => Err("write 1, 3 or 5".into()),
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -226,6 +243,16 @@ mod tests {
     fn a_mistyped_level_is_no_log_filter() {
         assert!(is_log_filter("info") && is_log_filter("warn,worker=debug"));
         assert!(!is_log_filter("inof") && !is_log_filter("info,worker=loud") && !is_log_filter(""));
+    }
+
+    #[test]
+    fn an_even_number_of_replicas_is_refused_with_the_reason() {
+        let read = |text| Replicas::read(text).map(|replicas| replicas.0);
+        assert_eq!([read("1"), read("3"), read("5")], [Ok(1), Ok(3), Ok(5)]);
+        assert!(read("2").unwrap_err().contains("even"));
+        for bad in ["", "0", "-1", "7", "three"] {
+            assert_eq!(read(bad).unwrap_err(), "write 1, 3 or 5", "{bad}");
+        }
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! The broker: reachable, new enough, as declared, and nothing lies dead in it.
 
-use bus::topology::Topology;
 use bus::{Bus, BusError, dead};
 
-use super::Findings;
+use super::{Findings, nodes, replicas};
 use crate::app::App;
 use crate::commands::dlq;
 use crate::output::chain;
 
 const WHAT: &str = "broker";
 
-pub(super) async fn check(app: &App, findings: &mut Findings) -> Option<Bus> {
+/// `briefly`: whether work is possible, and no more; asked often.
+pub(super) async fn check(app: &App, briefly: bool, findings: &mut Findings) -> Option<Bus> {
     let bus = match app.bus().await {
         Ok(bus) => bus,
         Err(error) => {
@@ -26,6 +26,12 @@ pub(super) async fn check(app: &App, findings: &mut Findings) -> Option<Bus> {
         findings.wrong("streams", chain(&error));
         return None;
     }
+    if !briefly {
+        match app.config.topology().standing(&bus).await {
+            Ok(standings) => replicas::judge(&standings, &nodes::look(app).await, findings),
+            Err(error) => findings.wrong("replicas", chain(&error)),
+        }
+    }
     match letters(&bus, findings).await {
         Ok(()) => {}
         // Another role's concern: a worker's own health does not hang on it.
@@ -36,7 +42,7 @@ pub(super) async fn check(app: &App, findings: &mut Findings) -> Option<Bus> {
 }
 
 async fn streams(app: &App, bus: &Bus, findings: &mut Findings) -> Result<(), BusError> {
-    let declared = Topology::declared(app.config.events);
+    let declared = app.config.topology();
     let differences = declared.compare(&declared.found(bus).await?);
     if differences.is_empty() {
         findings.ok("streams", "streams, consumers and buckets are as declared");

@@ -1,0 +1,6 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+//! Three real servers, with everything on all of them.
+
+mod faults;
+mod load;
+mod replicas;

@@ -1,0 +1,129 @@
+//! Three nats-servers for one test.
+
+use std::time::Duration;
+
+use broker::NODES;
+use bus::Bus;
+use bus::topology::{Retention, Topology, setup};
+use tempfile::TempDir;
+
+use crate::{LIMITS, binary, connect, prepare};
+
+/// Longer than an election takes, on a machine with other things to do.
+const ELECTION: Duration = Duration::from_secs(60);
+
+/// A cluster of three nats-servers, with stores of their own.
+pub struct Cluster {
+    cluster: broker::Cluster,
+    // Declared later, so that the servers end before their folder is removed.
+    _folder: TempDir,
+}
+
+impl Cluster {
+    /// Starts one, and waits until it is one.
+    ///
+    /// # Panics
+    /// When that fails, as all of these.
+    pub async fn start() -> Self {
+        prepare();
+        let folder = tempfile::tempdir().expect("a folder for the cluster");
+        let cluster = broker::Cluster::start(&binary().await, folder.path(), LIMITS, false)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        Self {
+            cluster,
+            _folder: folder,
+        }
+    }
+
+    /// Where clients connect: all three addresses, with commas between.
+    pub fn urls(&self) -> String {
+        self.cluster.urls()
+    }
+
+    /// Where clients of one node connect.
+    pub fn url(&self, node: usize) -> String {
+        self.cluster.node(node).url()
+    }
+
+    /// Where the monitoring of all nodes that run answers, with commas between.
+    pub fn monitoring(&self) -> String {
+        let addresses = (0..NODES).filter_map(|node| self.cluster.node(node).monitoring());
+        let urls: Vec<String> = addresses
+            .map(|address| format!("http://{address}"))
+            .collect();
+        urls.join(",")
+    }
+
+    /// The topology with everything on all three.
+    pub fn topology() -> Topology {
+        Topology::declared(Retention::default()).with_replicas(u8::try_from(NODES).ok())
+    }
+
+    /// A new connection to a cluster on which everything is set up with three replicas that are in step.
+    pub async fn bus(&self) -> Bus {
+        let bus = self.connect().await;
+        setup(&bus, &Self::topology())
+            .await
+            .expect("the topology is set up");
+        self.until_healthy().await;
+        bus
+    }
+
+    /// A new connection, with nothing set up.
+    pub async fn connect(&self) -> Bus {
+        connect(self.urls()).await
+    }
+
+    /// The node that leads a stream; waits while there is an election.
+    pub async fn leader(&self, stream: &str) -> usize {
+        let mut leader = None;
+        crate::until(ELECTION, &format!("{stream} has a leader"), async || {
+            leader = self.cluster.leader(stream).await;
+            leader.is_some()
+        })
+        .await;
+        leader.expect("it was waited for")
+    }
+
+    /// A node that does not lead a stream.
+    pub async fn follower(&self, stream: &str) -> usize {
+        (self.leader(stream).await + 1) % NODES
+    }
+
+    /// SIGKILL of one node.
+    pub async fn kill_9(&mut self, node: usize) {
+        let server = self.cluster.node_mut(node);
+        server.kill().await.expect("the node is killed");
+    }
+
+    /// Stops one node as an administrator would.
+    pub async fn stop(&mut self, node: usize) {
+        let server = self.cluster.node_mut(node);
+        server.stop().await.expect("the node is stopped");
+    }
+
+    /// Starts a node again, on the same ports and with the same data.
+    pub async fn restart(&mut self, node: usize) {
+        let restarted = self.cluster.node_mut(node).restart().await;
+        restarted.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// SIGSTOP of one node: it answers nobody and keeps its connections.
+    pub async fn freeze(&self, node: usize) {
+        let frozen = self.cluster.node(node).freeze().await;
+        frozen.expect("the node is frozen");
+    }
+
+    /// SIGCONT of one node.
+    pub async fn thaw(&self, node: usize) {
+        let thawed = self.cluster.node(node).thaw().await;
+        thawed.expect("the node is thawed");
+    }
+
+    /// Waits until every node runs and is in step with the others.
+    pub async fn until_healthy(&self) {
+        let healthy = self.cluster.until_healthy(ELECTION).await;
+        assert!(healthy, "the cluster is not in step within {ELECTION:?}");
+    }
+}

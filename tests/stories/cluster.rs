@@ -1,0 +1,40 @@
+//! Three brokers, and the loss of one while a cycle runs.
+
+use model::subject::stream;
+use testkit::until;
+use tests::{SOON, System, machines};
+
+#[tokio::test]
+async fn cycles_go_on_while_the_leader_of_three_brokers_is_killed() {
+    let lab = ["--racks", "1", "--machines", "8", "--speed", "300"];
+    let mut system = System::start_on_cluster(&lab).await;
+    let scheduler = system.scheduler();
+    let workers = [system.worker("w1"), system.worker("w2")];
+    // An hour of spread takes 12 seconds here, so some submits are out and some are held back.
+    let policy = ["--policy", "submit_window=20h", "--policy", "catch_up=20h"];
+    let add = ["rack", "add", "r1", "--every", "6h", "--first", "slot"];
+    system.run(&[&add[..], &policy].concat()).await;
+    system.run(&["tick", "r1"]).await;
+    until(SOON, "a few jobs are submitted", async || {
+        system.lab.stats().await.jobs_submitted >= 2
+    })
+    .await;
+    let leader = system.broker.leader(stream::TASK).await;
+    system.broker.kill_9(leader).await;
+    let before = system.lab.stats().await.jobs_submitted;
+    assert!(before < 8, "all of them were out already");
+
+    // With two of three, everything goes on.
+    let first = system.until_finished(1, SOON).await;
+    system.broker.restart(leader).await;
+    system.broker.until_healthy().await;
+    system.until_agents_wait().await;
+    system.run(&["tick", "r1"]).await;
+    let second = system.until_finished(2, SOON).await;
+    system
+        .assert_one_job_each(&[first, second], &machines("r1", 8))
+        .await;
+    assert_eq!(system.dead_letters().await, []);
+    system.until_quiet().await;
+    drop((scheduler, workers));
+}
