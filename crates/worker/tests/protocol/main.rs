@@ -4,6 +4,7 @@
 
 mod cancel;
 mod crash_points;
+mod doubled;
 mod submit;
 mod submit_answers;
 mod submit_doubt;

@@ -75,8 +75,9 @@ async fn carry(
                 }
                 lab.write_all(bytes).await.unwrap();
                 if hold {
-                    // The client has hung up by now, and the line closes only when the lab has answered.
-                    let _ = lab.read(&mut answer).await;
+                    // The line closes only when the lab has answered; the client may have hung up by then.
+                    let read = lab.read(&mut answer).await.unwrap_or(0);
+                    let _ = client.write_all(&answer[..read]).await;
                     return;
                 }
             }

@@ -196,7 +196,12 @@ impl Rack {
 
     /// Sends everything for Testflinger over another line.
     pub(crate) fn reach_testflinger_by(&mut self, line: &LateLine) {
-        self.testflinger = testflinger_at(&line.url(), limits(POST_LIMIT));
+        self.reach_testflinger_within(line, POST_LIMIT);
+    }
+
+    /// The same, with another limit for every call.
+    pub(crate) fn reach_testflinger_within(&mut self, line: &LateLine, limit: Duration) {
+        self.testflinger = testflinger_at(&line.url(), limits(limit));
     }
 
     /// Without anything remembered.
@@ -307,6 +312,7 @@ pub(crate) fn claim_of(task: &Submit, until: Timestamp) -> Submitting {
         attempt: Uuid::from_u128(7),
         until,
         deploy_by: task.deploy_by,
+        renewed: false,
         cancel: None,
     }
 }
