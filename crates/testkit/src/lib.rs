@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod broker_line;
+
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
@@ -7,9 +9,12 @@ use std::time::Duration;
 use broker::{Binary, Options, Port, Server};
 use bus::topology::{Retention, Topology, setup};
 use bus::{Bus, Connect};
+use model::subject::{filter, stream};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tracing_subscriber::EnvFilter;
+
+pub use broker_line::{BrokerLine, Failure, Published};
 
 /// Tests run on small machines: the server must not make its limits from the free space of the disk.
 const LIMITS: &str = "jetstream { max_file_store: 10GB, max_memory_store: 256MB }\n";
@@ -109,13 +114,21 @@ impl Broker {
     /// # Panics
     /// When that fails.
     pub async fn connect(&self) -> Bus {
-        let connect = Connect {
-            wait: Duration::from_secs(10),
-            ..Connect::to(self.url(), "test")
-        };
-        Bus::connect(&connect)
-            .await
-            .expect("the broker of the test is reached")
+        connect(self.url()).await
+    }
+
+    /// A line to it, and a connection over that line, of which nothing is counted yet. The streams must be there.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn connect_by_line(&self) -> (BrokerLine, Bus) {
+        let line = BrokerLine::to(&self.url()).await;
+        let bus = connect(line.url()).await;
+        // A request on a connection that is only just made may be made twice.
+        let nothing = bus.subjects(stream::TASK, filter::SUBMITS).await;
+        nothing.expect("the broker of the test answers");
+        line.count_from_now();
+        (line, bus)
     }
 
     /// Publishes and waits for the answer, as any NATS client would.
@@ -170,6 +183,16 @@ impl Broker {
             .await
             .unwrap_or_else(|error| panic!("{error}"));
     }
+}
+
+async fn connect(url: String) -> Bus {
+    let connect = Connect {
+        wait: Duration::from_secs(10),
+        ..Connect::to(url, "test")
+    };
+    Bus::connect(&connect)
+        .await
+        .expect("the broker of the test is reached")
 }
 
 /// The root of the workspace.

@@ -2,6 +2,7 @@
 //! outside call failed in turn. `crash_points` says which test drives which row of the protocol's table.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod broker_requests;
 mod cancel;
 mod crash_points;
 mod doubled;

@@ -27,7 +27,7 @@ use model::rack::RackRecord;
 use model::speed::Speed;
 use model::subject::key;
 use model::task::{Submit, TaskKind};
-use testflinger::{Limits, Root, Testflinger};
+use testflinger::{JobDocument, Limits, Root, Testflinger};
 use testkit::Broker;
 use uuid::Uuid;
 use worker::inputs::Sources;
@@ -220,7 +220,25 @@ impl Rack {
     }
 
     pub(crate) fn watcher(&self) -> worker::watch::Handler {
-        worker::watch::Handler::new(self.ledger(), self.looks.clone())
+        self.watcher_on(self.ledger())
+    }
+
+    /// In the process that this ledger belongs to.
+    pub(crate) fn watcher_on(&self, ledger: Ledger) -> worker::watch::Handler {
+        worker::watch::Handler::new(ledger, self.looks.clone())
+    }
+
+    /// Posts the task's job as a worker would.
+    pub(crate) async fn post(&self, task: &Submit) {
+        let cycle = format!("racktick-cycle:{}", task.cycle);
+        let document = JobDocument {
+            job_id: &task.job.to_string(),
+            job_queue: task.machine.as_str(),
+            name: "",
+            tags: &[cycle],
+            template: &serde_json::Map::new(),
+        };
+        self.lists.submit(&document).await.unwrap();
     }
 
     pub(crate) fn ticker(&self) -> worker::tick::Handler {
