@@ -7,6 +7,7 @@ mod broker_crash;
 mod chaos;
 mod drain;
 mod fault_points;
+mod held_up;
 mod losses;
 mod main_job;
 mod odd_machines;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod broker_line;
+mod late_line;
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -15,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use tracing_subscriber::EnvFilter;
 
 pub use broker_line::{BrokerLine, Failure, Published};
+pub use late_line::LateLine;
 
 /// Tests run on small machines: the server must not make its limits from the free space of the disk.
 const LIMITS: &str = "jetstream { max_file_store: 10GB, max_memory_store: 256MB }\n";

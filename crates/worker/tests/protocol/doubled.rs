@@ -8,10 +8,10 @@ use model::event::Fact;
 use model::machine::{CancelCause, CancelRequest, Claim};
 use model::outcome::{Outcome, SkipReason};
 use model::task::Submit;
-use testkit::until;
+use testkit::{LateLine, until};
 use tokio::join;
 
-use crate::world::{LateLine, Letter, Rack, TIMING, World, each, killed_at, skipped, submits};
+use crate::world::{Letter, Rack, TIMING, World, each, killed_at, skipped, submits};
 
 const LIST: &str = "GET /v1/queues/{}/jobs";
 /// So late that another attempt has asked and posted.

@@ -3,7 +3,6 @@
 
 mod check;
 mod deliver;
-mod late;
 mod look;
 mod slots;
 
@@ -28,13 +27,12 @@ use model::speed::Speed;
 use model::subject::key;
 use model::task::{Submit, TaskKind};
 use testflinger::{JobDocument, Limits, Root, Testflinger};
-use testkit::Broker;
+use testkit::{Broker, LateLine};
 use uuid::Uuid;
 use worker::inputs::Sources;
 use worker::{Settings, Timing};
 
 pub(crate) use deliver::{Letter, each, killed_at};
-pub(crate) use late::LateLine;
 pub(crate) use look::phases;
 pub(crate) use slots::{last_slot, paused, six_hourly};
 
@@ -256,7 +254,14 @@ impl Rack {
     pub(crate) async fn cycle(&self) -> CycleRecord {
         let letter = Letter::tick(&self.name);
         self.deliver_tick(&letter).await.unwrap();
-        self.record(letter.cycle()).await.unwrap()
+        loop {
+            if let Some(record) = self.record(letter.cycle()).await {
+                return record;
+            }
+            // The machine was so busy that a list came too late.
+            let retry = self.waiting_retry(letter.cycle()).await.unwrap();
+            self.deliver_tick(&retry).await.unwrap();
+        }
     }
 
     /// The cycle's record as it is now.
