@@ -16,6 +16,7 @@ use model::task::{Submit, Tick, Watch};
 use serde_json::Value;
 use testkit::Failure;
 use tokio::join;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::world::{Letter, Rack, World, ago, claim_of, last_slot, paused, submits};
@@ -52,6 +53,8 @@ async fn ends(rack: &Rack, end: End) -> Vec<Value> {
 
 /// Plays on a busy machine may be over before they come to the message: then they are played again.
 const TIMES: usize = 5;
+/// Cases of a play at a time. They mostly wait.
+const AT_ONCE: usize = 8;
 
 /// Plays the same for each message that is published in it over the ledger that is given, and for each way in which it
 /// can fail. What the play prepares and what it does afterwards goes over a line without faults.
@@ -69,14 +72,17 @@ async fn each_message_fails<F>(
     let published = line.published();
     assert!(!published.is_empty(), "{name} publishes nothing");
     let mut cases = JoinSet::new();
+    let places = Arc::new(Semaphore::new(AT_ONCE));
     for (number, message) in published.iter().enumerate() {
         for failure in Failure::ALL {
             if !message.is_request && !failure.suits_unanswered() {
                 continue;
             }
             let what = format!("{name}: {number} {} {failure:?}", message.subject);
-            let (world, expected) = (Arc::clone(world), expected.clone());
+            let (world, places) = (Arc::clone(world), Arc::clone(&places));
+            let expected = expected.clone();
             let case = async move {
+                let _place = places.acquire().await.unwrap();
                 for time in 0..TIMES {
                     let (line, bus) = world.broker.connect_by_line().await;
                     let rack = format!("{name}-{number}-{failure:?}-{time}");

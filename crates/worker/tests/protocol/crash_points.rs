@@ -23,6 +23,7 @@
 //! | wait fires twice; wait left over after the end | `watch::a_look_after_the_end_arms_nothing` |
 //! | cancel before S2, between S2 and S4, S4 and S5, running, over | `cancel` |
 //! | J' meets submitting{J}, J's worker dead | `submit::a_claim_of_another_job_is_never_taken_over` |
+//! | any message to the broker, lost or its reply lost | `broker_requests` |
 //! | any write whose reply is lost | `a_broker_killed_under_submits_and_looks_costs_no_job_and_doubles_none` |
 //! | dead letter of submit with claim held | `submit_doubt::a_submit_that_the_sweep_brings_back_goes_on` |
 
