@@ -89,9 +89,29 @@ impl Process {
     /// # Panics
     /// When it is gone already.
     pub async fn terminate(&self) {
+        self.signal("-TERM").await;
+    }
+
+    /// SIGSTOP: it is there, and does nothing.
+    ///
+    /// # Panics
+    /// When it is gone already.
+    pub async fn stop(&self) {
+        self.signal("-STOP").await;
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Panics
+    /// When it is gone already.
+    pub async fn go_on(&self) {
+        self.signal("-CONT").await;
+    }
+
+    async fn signal(&self, name: &str) {
         let id = self.child.id().expect("it still runs");
         let told = Command::new("kill")
-            .args(["-TERM", &id.to_string()])
+            .args([name, &id.to_string()])
             .status()
             .await;
         assert!(told.expect("`kill` runs").success());

@@ -8,6 +8,7 @@ mod chaos;
 mod cluster;
 mod drain;
 mod fault_points;
+mod held_up;
 mod losses;
 mod main_job;
 mod no_room;

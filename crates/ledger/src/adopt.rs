@@ -127,6 +127,10 @@ impl Ledger {
             submitted_at: job.submitted_at,
             deadline: job.deadline,
             deploy_by: recovery.at,
+            // Nobody knows how often it was posted: its looks see whether there are two of it.
+            renewed: true,
+            doubled: None,
+            verdict: None,
             cancel: None,
         };
         let entry = self.machine(&job.machine).await?;

@@ -139,6 +139,15 @@ pub enum Fact {
         /// The deadline.
         deadline: Timestamp,
     },
+    /// Testflinger has a job more often than it should: a submit that was given up for lost arrived after all.
+    #[serde(rename = "racktick.job.doubled")]
+    JobDoubled {
+        /// Which.
+        #[serde(flatten)]
+        job: Job,
+        /// How many entries Testflinger had under the job's id.
+        entries: usize,
+    },
     /// A job is over.
     #[serde(rename = "racktick.job.finished")]
     JobFinished {
@@ -183,6 +192,7 @@ impl Fact {
             Self::JobRejected { .. } => ("job", "rejected"),
             Self::JobProgressed { .. } => ("job", "progressed"),
             Self::JobOverdue { .. } => ("job", "overdue"),
+            Self::JobDoubled { .. } => ("job", "doubled"),
             Self::JobFinished { .. } => ("job", "finished"),
             Self::TickMissed { .. } => ("tick", "missed"),
         }
@@ -196,6 +206,7 @@ impl Fact {
             | Self::JobRejected { job, .. }
             | Self::JobProgressed { job, .. }
             | Self::JobOverdue { job, .. }
+            | Self::JobDoubled { job, .. }
             | Self::JobFinished { job, .. } => Some(&job.machine),
             _ => None,
         }
@@ -233,6 +244,7 @@ impl Event {
             Fact::JobSubmitted { job, .. }
             | Fact::JobRejected { job, .. }
             | Fact::JobOverdue { job, .. }
+            | Fact::JobDoubled { job, .. }
             | Fact::JobFinished { job, .. } => format!("{}.{what}", job.job),
             Fact::CycleStarted { .. }
             | Fact::CyclePlanned { .. }

@@ -78,6 +78,10 @@ fn one_of_each() -> Vec<Event> {
             job: job.clone(),
             deadline,
         },
+        Fact::JobDoubled {
+            job: job.clone(),
+            entries: 2,
+        },
         Fact::JobFinished {
             job: job.clone(),
             verdict,

@@ -59,6 +59,9 @@ pub struct Submitting {
     pub until: Timestamp,
     /// After this nobody submits the job.
     pub deploy_by: Timestamp,
+    /// Whether this is not the first attempt: what an earlier one sent was given up for lost, which nobody can prove.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renewed: bool,
     /// Present once somebody asked to cancel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<CancelRequest>,
@@ -79,9 +82,27 @@ pub struct Running {
     pub deadline: Timestamp,
     /// As in [`Submitting`].
     pub deploy_by: Timestamp,
+    /// As in [`Submitting`]: Testflinger may have the job more than once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renewed: bool,
+    /// Present once Testflinger was seen to have the job more than once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubled: Option<Doubled>,
+    /// The verdict of a doubled job, kept here until nothing of the job is left that could work on the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Box<Settled>>,
     /// Present once somebody asked to cancel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<CancelRequest>,
+}
+
+/// Testflinger has a job more often than it should: something that was given up for lost arrived all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubled {
+    /// When that was seen first.
+    pub at: Timestamp,
+    /// How many entries Testflinger had under the job's id then.
+    pub entries: usize,
 }
 
 /// Who asked to cancel a job, when and why.
@@ -111,7 +132,7 @@ pub enum CancelCause {
 }
 
 /// A decided fate: all that an event about it needs, so that a repeated event is the same to the byte.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
     /// The job's cycle.
     pub cycle: CycleId,
@@ -132,6 +153,9 @@ pub struct Settled {
     /// What the agent said of the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Value>,
+    /// Present when Testflinger was seen to have the job more often than it should.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubled: Option<Doubled>,
     /// The cancel that was asked for, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<CancelRequest>,
@@ -184,6 +208,15 @@ impl Claim {
             Self::Running(claim) => claim.cancel.as_ref(),
         }
     }
+
+    /// Whether more of the job than one entry may be in Testflinger.
+    pub fn may_be_doubled(&self) -> bool {
+        match self {
+            Self::Idle => false,
+            Self::Submitting(claim) => claim.renewed,
+            Self::Running(claim) => claim.renewed || claim.doubled.is_some(),
+        }
+    }
 }
 
 impl MachineRecord {
@@ -221,6 +254,7 @@ impl MachineRecord {
                 claim.by = by.to_owned();
                 claim.attempt = attempt;
                 claim.until = until;
+                claim.renewed = true;
                 Ok(())
             }
             Claim::Submitting(claim) if claim.job == job => {
@@ -243,6 +277,7 @@ impl MachineRecord {
                     cycle,
                     rack,
                     deploy_by,
+                    renewed,
                     cancel,
                     ..
                 } = claim.clone();
@@ -253,6 +288,9 @@ impl MachineRecord {
                     submitted_at,
                     deadline,
                     deploy_by,
+                    renewed,
+                    doubled: None,
+                    verdict: None,
                     cancel,
                 });
                 Ok(())
@@ -309,6 +347,28 @@ impl MachineRecord {
         };
         slot.get_or_insert(request);
         Ok(())
+    }
+
+    /// Testflinger was seen to have the job more often than it should. What was seen first stays.
+    pub fn note_doubled(&mut self, job: JobId, doubled: Doubled) -> Result<(), Forbidden> {
+        let slot = match (&mut self.claim, self.settled.get_mut(&job)) {
+            (_, Some(settled)) => &mut settled.doubled,
+            (Claim::Running(claim), None) if claim.job == job => &mut claim.doubled,
+            _ => return Err(Forbidden("the job neither runs nor is settled")),
+        };
+        slot.get_or_insert(doubled);
+        Ok(())
+    }
+
+    /// A doubled job's verdict is known, and something of the job may still work on the machine, which stays claimed.
+    pub fn keep_verdict(&mut self, job: JobId, settled: Settled) -> Result<(), Forbidden> {
+        match &mut self.claim {
+            Claim::Running(claim) if claim.job == job && claim.doubled.is_some() => {
+                claim.verdict.get_or_insert_with(|| Box::new(settled));
+                Ok(())
+            }
+            _ => Err(Forbidden("the job does not run doubled")),
+        }
     }
 
     /// M11: a person brings back the claim of a job that Testflinger works on and that nothing here knows any more,

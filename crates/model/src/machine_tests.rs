@@ -27,6 +27,7 @@ fn claim(n: i64, attempt: u128) -> Submitting {
         attempt: Uuid::from_u128(attempt),
         until: at(300),
         deploy_by: at(1800),
+        renewed: false,
         cancel: None,
     }
 }
@@ -41,6 +42,7 @@ fn settled(n: i64, outcome: Outcome) -> Settled {
         submitted_at: None,
         statuses: BTreeMap::new(),
         device: None,
+        doubled: None,
         cancel: None,
     }
 }
@@ -192,4 +194,59 @@ fn verdicts_are_kept_up_to_a_bound() {
         at(1801).duration_since(settled.deploy_by) > Duration::ZERO.try_into().unwrap()
     });
     assert!(record.settled.is_empty());
+}
+
+#[test]
+fn a_renewed_claim_stays_doubtful_when_it_runs() {
+    let mut record = claimed();
+    assert!(!record.claim.may_be_doubled());
+    record
+        .renew(job(1).1, "w2", Uuid::from_u128(2), at(600), at(301))
+        .unwrap();
+    assert!(record.claim.may_be_doubled());
+    record.run(job(1).1, at(302), at(14_400)).unwrap();
+    assert!(record.claim.may_be_doubled());
+}
+
+#[test]
+fn what_was_seen_of_a_doubled_job_first_stays() {
+    let (job, first) = (
+        job(1).1,
+        Doubled {
+            at: at(400),
+            entries: 2,
+        },
+    );
+    let later = Doubled {
+        at: at(500),
+        entries: 3,
+    };
+    let mut record = claimed();
+    assert!(record.note_doubled(job, first).is_err(), "it may be absent");
+    record.run(job, at(1), at(14_400)).unwrap();
+    assert!(
+        record
+            .keep_verdict(job, settled(1, Outcome::Passed))
+            .is_err()
+    );
+    record.note_doubled(job, first).unwrap();
+    record.note_doubled(job, later).unwrap();
+    record
+        .keep_verdict(job, settled(1, Outcome::Passed))
+        .unwrap();
+    record
+        .keep_verdict(job, settled(1, Outcome::Cancelled))
+        .unwrap();
+    let Claim::Running(claim) = &record.claim else {
+        panic!("{record:?}")
+    };
+    let kept = claim.verdict.as_deref().unwrap();
+    assert_eq!(
+        (claim.doubled, &kept.outcome),
+        (Some(first), &Outcome::Passed)
+    );
+    record.conclude(job, settled(1, Outcome::Passed)).unwrap();
+    record.note_doubled(job, first).unwrap();
+    record.note_doubled(job, later).unwrap();
+    assert_eq!(record.settled[&job].doubled, Some(first));
 }

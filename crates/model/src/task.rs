@@ -237,6 +237,13 @@ pub struct Watch {
     /// Whether a look before this one told that the job is overdue.
     #[serde(default)]
     pub overdue: bool,
+    /// Whether a look before this one told that the job is doubled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub doubled: bool,
+    /// Whether a submit of the job may have arrived after its settle time: the look has something to find out even when
+    /// the job is settled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
     /// W3C trace context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -261,6 +268,8 @@ impl Submit {
             let_go: 0,
             failed: 0,
             overdue: false,
+            doubled: false,
+            late: false,
             traceparent: self.traceparent.clone(),
         }
     }

@@ -48,6 +48,8 @@ golden! {
     a_watch: Watch = "watch.json";
     a_rack_record: RackRecord = "rack.json";
     a_machine_record: MachineRecord = "machine.json";
+    a_machine_record_of_a_doubled_job: MachineRecord = "machine_doubled.json";
+    a_late_look: Watch = "watch_late.json";
     a_cycle_record: CycleRecord = "cycle.json";
     a_dead_letter: DeadLetter = "dead.json";
 }

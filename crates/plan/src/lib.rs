@@ -2,6 +2,7 @@
 
 pub mod arm;
 pub mod decide;
+pub mod doubled;
 mod exclude;
 pub mod inputs;
 pub mod look;

@@ -9,7 +9,7 @@ use model::task::{Pace, Watch};
 use crate::slots::later;
 
 /// How many looks in a row must agree before a job is taken for over although Testflinger has not said so.
-const AGREEING: u32 = 2;
+pub(crate) const AGREEING: u32 = 2;
 /// A look that failed is not repeated before this, unless looks are due more often anyway.
 const SOONEST_REPEAT: Duration = Duration::from_secs(30);
 /// A server that asks for more patience than this is asked again all the same.
@@ -94,7 +94,7 @@ pub fn conclude(task: &Watch, running: bool, seen: Seen<'_>) -> Conclusion {
     }
 }
 
-fn works_on(agent_job: Option<&str>, job: JobId) -> bool {
+pub(crate) fn works_on(agent_job: Option<&str>, job: JobId) -> bool {
     agent_job.is_some_and(|named| named.parse() == Ok(job))
 }
 

@@ -31,6 +31,8 @@ fn task(absent: u32, let_go: u32) -> Watch {
         let_go,
         failed: 0,
         overdue: false,
+        doubled: false,
+        late: false,
         traceparent: None,
     }
 }

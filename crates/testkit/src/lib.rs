@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod broker_line;
 mod cluster;
+mod late_line;
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -10,12 +12,15 @@ use broker::{Binary, Options, Port, Server, VERSION};
 use bus::access::{self, KeyFile, Role};
 use bus::topology::{Retention, Topology, setup};
 use bus::{Bus, Connect, Credentials};
+use model::subject::{filter, stream};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 use tracing_subscriber::EnvFilter;
 
+pub use broker_line::{BrokerLine, Failure, Published};
 pub use cluster::Cluster;
+pub use late_line::LateLine;
 
 /// Tests run on small machines: the server must not make its limits from the free space of the disk.
 const LIMITS: &str = "jetstream { max_file_store: 10GB, max_memory_store: 256MB }\n";
@@ -177,6 +182,20 @@ impl Broker {
         Bus::connect(&self.connect_as(role))
             .await
             .expect("the broker of the test lets the role in")
+    }
+
+    /// A line to it, and a connection over that line, of which nothing is counted yet. The streams must be there.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn connect_by_line(&self) -> (BrokerLine, Bus) {
+        let line = BrokerLine::to(&self.url()).await;
+        let bus = connect(line.url()).await;
+        // A request on a connection that is only just made may be made twice.
+        let nothing = bus.subjects(stream::TASK, filter::SUBMITS).await;
+        nothing.expect("the broker of the test answers");
+        line.count_from_now();
+        (line, bus)
     }
 
     /// Publishes and waits for the answer, as any NATS client would.

@@ -119,6 +119,14 @@ impl Handler {
         let now = Timestamp::now();
         match branch(&entry.record, task, now, self.settings.timing.margin) {
             Branch::Settled(settled) => {
+                // Whoever brought it there may have died before telling so. An event's repeat is folded by its id.
+                if let Some(at) = settled.submitted_at
+                    && (delivery.attempt > 1 || task.swept)
+                {
+                    let deadline = later(at, task.pace.deadline);
+                    let event = submitted(task, at, deadline);
+                    self.ledger.publish(&event).await.map_err(&broker)?;
+                }
                 self.ledger
                     .report(&task.machine, task.job, settled)
                     .await
@@ -189,6 +197,7 @@ impl Handler {
                 attempt,
                 until,
                 deploy_by: task.deploy_by,
+                renewed: false,
                 cancel: None,
             };
             entry.record.take(claim, now)
@@ -230,20 +239,7 @@ impl Handler {
     /// Arms the first look and tells that the job is there. Repeated by every redelivery, whoever got here first.
     async fn follow(&self, task: &Submit, running: &Running) -> Result<Step, LedgerError> {
         let due = later(Timestamp::now(), task.pace.first_look);
-        let job = Job {
-            machine: task.machine.clone(),
-            job: task.job,
-        };
-        let fact = Fact::JobSubmitted {
-            job,
-            deadline: running.deadline,
-        };
-        let event = Event {
-            time: running.submitted_at,
-            rack: task.rack.clone(),
-            cycle: task.cycle,
-            fact,
-        };
+        let event = submitted(task, running.submitted_at, running.deadline);
         let watch = task.first_look();
         tokio::try_join!(
             self.ledger.arm_look(&watch, due),
@@ -312,7 +308,22 @@ impl Handler {
             submitted_at: None,
             statuses: Default::default(),
             device: None,
+            doubled: None,
             cancel: None,
         }
+    }
+}
+
+/// The event that says that a job is in Testflinger.
+fn submitted(task: &Submit, at: Timestamp, deadline: Timestamp) -> Event {
+    let job = Job {
+        machine: task.machine.clone(),
+        job: task.job,
+    };
+    Event {
+        time: at,
+        rack: task.rack.clone(),
+        cycle: task.cycle,
+        fact: Fact::JobSubmitted { job, deadline },
     }
 }

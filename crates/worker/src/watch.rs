@@ -1,6 +1,9 @@
 //! `task.watch.>`: one look at one job. A look that finds the job at work arms the next; the last one settles the
 //! verdict, which frees the machine, and reports it.
 
+mod doubled;
+mod settle;
+
 use std::time::Duration;
 
 use bus::Written;
@@ -9,14 +12,14 @@ use jiff::Timestamp;
 use ledger::{Ledger, LedgerError, MachineEntry};
 use model::event::{Event, Fact, Job};
 use model::id::JobId;
-use model::machine::{CancelCause, CancelRequest, Claim, Settled};
+use model::machine::{CancelCause, CancelRequest, Claim};
 use model::task::Watch;
 use plan::look::{Conclusion, Counters, Seen};
 use plan::slots::later;
 use testflinger::{JobResult, Presence, Testflinger};
 
-use crate::inputs::document;
 use crate::trouble::{Trouble, broker_again};
+use doubled::doubled_as;
 
 /// How often the record may change under a handler before the message is given back.
 const ROUNDS: usize = 20;
@@ -25,6 +28,8 @@ const ROUNDS: usize = 20;
 struct Sight {
     /// `None`: neither a result nor the job itself is there.
     result: Option<JobResult>,
+    /// The states of all entries that Testflinger has of the job, where there may be more than one.
+    entries: Vec<String>,
     /// The job that its agent says to be working on, where that matters.
     agent_job: Option<String>,
 }
@@ -66,13 +71,14 @@ impl bus::runtime::Handler<Watch> for Handler {
         for _ in 0..ROUNDS {
             let entry = self.ledger.machine(&task.machine).await.map_err(&broker)?;
             if let Some(settled) = entry.record.settled.get(&task.job) {
-                return self
-                    .ledger
+                self.ledger
                     .report(&task.machine, task.job, settled)
                     .await
-                    .map_err(&broker);
+                    .map_err(&broker)?;
             }
-            let done = if entry.record.claim.job() == Some(task.job) {
+            let done = if entry.record.settled.contains_key(&task.job) {
+                self.after_the_end(&task, entry).await
+            } else if entry.record.claim.job() == Some(task.job) {
                 self.look(&task, entry, delivery).await
             } else {
                 self.unknown(&task, entry).await
@@ -104,7 +110,7 @@ impl Handler {
         entry: MachineEntry,
         delivery: &Delivery,
     ) -> Result<bool, LedgerError> {
-        let sight = match self.see(task).await {
+        let sight = match self.see(task, &entry.record.claim).await {
             Ok(sight) => sight,
             Err(trouble) => {
                 tracing::warn!(job.id = %task.job, cause = trouble.cause, "a look failed and is repeated: {trouble}");
@@ -121,8 +127,23 @@ impl Handler {
             // The message's own time, so that a redelivery says the same.
             self.publish(task, delivery.stored_at, fact).await?;
         }
-        let running = matches!(entry.record.claim, Claim::Running(_));
-        match plan::look::conclude(task, running, sight.seen()) {
+        let conclusion = match &entry.record.claim {
+            Claim::Running(claim) if sight.entries.len() > 1 || claim.doubled.is_some() => {
+                match self.look_at_all(task, &entry, &sight).await? {
+                    Some(conclusion) => conclusion,
+                    None => return Ok(false),
+                }
+            }
+            // It is not settled before whoever submits it has found it there.
+            Claim::Submitting(_) if sight.entries.len() > 1 => {
+                Conclusion::NotOver(Counters::default())
+            }
+            claim => {
+                let running = matches!(claim, Claim::Running(_));
+                plan::look::conclude(task, running, sight.seen())
+            }
+        };
+        match conclusion {
             Conclusion::Over => self.settle(task, entry, sight.result).await,
             Conclusion::Gone => self.settle(task, entry, None).await,
             Conclusion::NotOver(counters) => self.look_again(task, entry, &sight, counters).await,
@@ -141,6 +162,7 @@ impl Handler {
         let deadline = deadline_of(&entry);
         let state = sight.state();
         let overdue = now >= deadline;
+        let doubled = task.doubled || doubled_as(&entry.record.claim).is_some();
         if !self.see_to_cancel(task, entry, state, overdue, now).await? {
             return Ok(false);
         }
@@ -154,6 +176,7 @@ impl Handler {
             let_go: counters.let_go,
             failed: 0,
             overdue: task.overdue || overdue,
+            doubled,
             ..task.clone()
         };
         self.ledger
@@ -191,13 +214,14 @@ impl Handler {
         Ok(true)
     }
 
-    /// What Testflinger says of the job, and of its agent when that matters.
-    async fn see(&self, task: &Watch) -> Result<Sight, Trouble> {
+    /// What Testflinger says of the job, of its other entries when there may be any, and of its agent when that matters.
+    async fn see(&self, task: &Watch, claim: &Claim) -> Result<Sight, Trouble> {
         let job = task.job.to_string();
         let Some(result) = self.testflinger.result(&job).await? else {
             return match self.testflinger.job(&job).await? {
                 Presence::Absent => Ok(Sight {
                     result: None,
+                    entries: Vec::new(),
                     agent_job: None,
                 }),
                 Presence::There => Err(Trouble {
@@ -207,18 +231,30 @@ impl Handler {
                 }),
             };
         };
-        let agent_job = match result.job_state.as_deref() {
-            Some(state) if plan::look::needs_agent(state) => self
-                .testflinger
-                .agent(task.machine.as_str())
-                .await?
-                .and_then(|agent| agent.job_id),
-            _ => None,
+        // After the result: what had not arrived when the job was over is not seen in it.
+        let entries = match claim.may_be_doubled() {
+            true => self.entries(task).await?,
+            false => Vec::new(),
+        };
+        let mut states = entries
+            .iter()
+            .map(String::as_str)
+            .chain(result.job_state.as_deref());
+        let agent_job = match states.any(plan::look::needs_agent) {
+            true => self.agent_job(task).await?,
+            false => None,
         };
         Ok(Sight {
             result: Some(result),
+            entries,
             agent_job,
         })
+    }
+
+    /// The job that its agent says to be working on.
+    async fn agent_job(&self, task: &Watch) -> Result<Option<String>, Trouble> {
+        let agent = self.testflinger.agent(task.machine.as_str()).await?;
+        Ok(agent.and_then(|agent| agent.job_id))
     }
 
     /// Tells once that a job is overdue; makes M9 where it is due; and repeats the request at Testflinger on each look,
@@ -241,6 +277,8 @@ impl Handler {
         }
         let request = match (&entry.record.claim, entry.record.claim.cancel()) {
             (_, Some(_)) => None,
+            // Whatever of it is left is cancelled anyway.
+            (Claim::Running(claim), None) if claim.verdict.is_some() => return Ok(true),
             (Claim::Running(_), None) if state.is_some_and(plan::look::needs_agent) => Some((
                 CancelCause::Seen,
                 "testflinger",
@@ -278,60 +316,6 @@ impl Handler {
     async fn ask_to_cancel(&self, task: &Watch) {
         if let Err(error) = self.testflinger.cancel(&task.job.to_string()).await {
             tracing::warn!(job.id = %task.job, "Testflinger did not take the cancel: {}", Trouble::from(error));
-        }
-    }
-
-    /// M7, and the report of it; without a result Testflinger has forgotten the job. False as in [`Handler::look`].
-    async fn settle(
-        &self,
-        task: &Watch,
-        mut entry: MachineEntry,
-        result: Option<JobResult>,
-    ) -> Result<bool, LedgerError> {
-        let (rack, cycle, submitted_at, deploy_by) = match &entry.record.claim {
-            Claim::Running(claim) => (
-                claim.rack.clone(),
-                claim.cycle,
-                Some(claim.submitted_at),
-                claim.deploy_by,
-            ),
-            Claim::Submitting(claim) => (claim.rack.clone(), claim.cycle, None, claim.deploy_by),
-            Claim::Idle => return Ok(false),
-        };
-        let cancel = entry.record.claim.cancel().cloned();
-        let (outcome, statuses, device) = match result {
-            None => (plan::verdict::gone(), Default::default(), None),
-            Some(result) => {
-                let document = document(&result);
-                (
-                    plan::verdict::verdict(&document, cancel.as_ref()),
-                    document.statuses,
-                    result.device_info,
-                )
-            }
-        };
-        let settled = Settled {
-            cycle,
-            rack,
-            outcome,
-            at: Timestamp::now(),
-            deploy_by,
-            submitted_at,
-            statuses,
-            device,
-            cancel,
-        };
-        if entry.record.conclude(task.job, settled.clone()).is_err() {
-            return Ok(false);
-        }
-        match self.ledger.write_machine(&task.machine, &entry).await? {
-            Written::Conflict => Ok(false),
-            Written::Done(_) => {
-                self.ledger
-                    .report(&task.machine, task.job, &settled)
-                    .await?;
-                Ok(true)
-            }
         }
     }
 

@@ -4,6 +4,7 @@
 mod dead;
 mod drain;
 mod flow;
+mod messages;
 mod trouble;
 
 use std::collections::BTreeMap;

@@ -44,6 +44,7 @@ impl Desk {
             attempt: Uuid::from_u128(7),
             until: Timestamp::now(),
             deploy_by: Timestamp::now(),
+            renewed: false,
             cancel: None,
         }
     }
@@ -64,6 +65,9 @@ impl Desk {
             submitted_at: now,
             deadline: now,
             deploy_by,
+            renewed: false,
+            doubled: None,
+            verdict: None,
             cancel: None,
         }
     }

@@ -73,6 +73,9 @@ pub(crate) fn running(record: &CycleRecord, name: &str) -> MachineRecord {
             submitted_at: record.ticked_at,
             deadline: record.ticked_at + Duration::from_secs(14400),
             deploy_by: planned(record).deploy_by,
+            renewed: false,
+            doubled: None,
+            verdict: None,
             cancel: None,
         }),
         ..MachineRecord::default()
@@ -90,6 +93,7 @@ pub(crate) fn submitting(record: &CycleRecord, name: &str) -> MachineRecord {
             attempt: Uuid::nil(),
             until: record.ticked_at,
             deploy_by: planned(record).deploy_by,
+            renewed: false,
             cancel: None,
         }),
         ..MachineRecord::default()
@@ -107,6 +111,7 @@ pub(crate) fn settled(record: &CycleRecord, name: &str) -> MachineRecord {
         submitted_at: None,
         statuses: BTreeMap::new(),
         device: None,
+        doubled: None,
         cancel: None,
     };
     MachineRecord {

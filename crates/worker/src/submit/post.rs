@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use bus::runtime::{Delivery, TaskError};
 use jiff::{SignedDuration, Timestamp};
-use ledger::MachineEntry;
+use ledger::{LedgerError, MachineEntry};
 use model::machine::Settled;
 use model::outcome::{LostCause, Outcome, Skip, SkipReason};
-use model::task::Submit;
+use model::task::{Submit, Watch};
 use serde_json::Map;
 use testflinger::{JobDocument, Presence, SubmitError};
 use uuid::Uuid;
@@ -63,7 +63,15 @@ impl Handler {
                 "too little of the settle time was left for a POST",
             ));
         }
-        match self.post(task).await {
+        let posted = self.post(task).await;
+        let refused = matches!(
+            posted,
+            Err(SubmitError::Refused { .. } | SubmitError::NotStored(_))
+        );
+        if own.begun.elapsed() >= self.settings.timing.settle && !refused {
+            self.look_for_late(task).await.map_err(&broker)?;
+        }
+        match posted {
             Ok(()) => self.run(task, entry).await.map_err(&broker),
             Err(SubmitError::Refused { status, message }) => {
                 let outcome = Outcome::Rejected { status, message };
@@ -90,6 +98,21 @@ impl Handler {
             template: task.document.as_object().unwrap_or(&no_template),
         };
         self.testflinger.submit(&document).await
+    }
+
+    /// This worker, or what it sent, was held up for longer than the settle time: another attempt may have found the
+    /// job absent and posted it, too. While the job has the machine its looks know that, by the renewed claim; when it
+    /// is settled by now, a look of its own finds out.
+    async fn look_for_late(&self, task: &Submit) -> Result<(), LedgerError> {
+        let entry = self.ledger.machine(&task.machine).await?;
+        if entry.record.claim.job() == Some(task.job) {
+            return Ok(());
+        }
+        let look = Watch {
+            late: true,
+            ..task.first_look()
+        };
+        self.ledger.arm_look(&look, Timestamp::now()).await
     }
 
     /// M4, M5, M6, and the report of it.

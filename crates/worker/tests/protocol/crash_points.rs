@@ -13,21 +13,24 @@
 //! | S4 POST done, reply lost | `submit_answers::a_post_whose_answer_was_lost_is_not_posted_again` |
 //! | S4 POST arrives late, within S | `submit_answers::a_post_that_arrives_late_is_not_posted_again` |
 //! | S4 refused | `submit_answers::a_refusal_for_good_is_an_outcome`, `submit_answers::a_refusal_under_a_renewed_claim_settles_nothing` |
-//! | S5 running, S6 wait | `a_submit_killed_at_any_await_is_one_job`, `submit::run_twice_it_posts_once_and_tells_the_same` |
+//! | S5 running, S6 wait | `a_submit_killed_at_any_await_is_one_job`, `a_submit_killed_at_any_await_is_told_although_its_job_is_over`, `submit::run_twice_it_posts_once_and_tells_the_same` |
 //! | S8 ack lost, J over meanwhile | `submit::delivered_again_after_its_end_it_submits_nothing` |
 //! | S8 ack lost, after M10 | `submit::delivered_again_after_its_fate_was_forgotten_it_submits_nothing` |
 //! | M8 skip written, then crash; J' over meanwhile | `submit::a_skip_stays_a_skip_when_the_other_job_ends` , `a_skip_killed_at_any_await_stays_a_skip` |
+//! | S4 POST arrives late, after S | `doubled` |
 //! | W2 two looks at once | `two_looks_at_once_are_one_verdict` |
 //! | W3b verdict; R1, R2, R3, R4 | `a_look_killed_at_any_await_is_one_verdict` |
 //! | wait fires twice; wait left over after the end | `watch::a_look_after_the_end_arms_nothing` |
 //! | cancel before S2, between S2 and S4, S4 and S5, running, over | `cancel` |
 //! | J' meets submitting{J}, J's worker dead | `submit::a_claim_of_another_job_is_never_taken_over` |
+//! | any message to the broker, lost or its reply lost | `broker_requests` |
 //! | any write whose reply is lost | `a_broker_killed_under_submits_and_looks_costs_no_job_and_doubles_none` |
 //! | dead letter of submit with claim held | `submit_doubt::a_submit_that_the_sweep_brings_back_goes_on` |
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use lab::{Fault, FaultKind};
 use model::outcome::{Outcome, SkipReason};
 use model::subject::{filter, stream};
@@ -59,6 +62,53 @@ async fn a_submit_killed_at_any_await_is_one_job() {
     let record = rack.ended(record.cycle).await;
     let outcomes: Vec<&Outcome> = record.outcomes.values().collect();
     assert_eq!(outcomes, [&Outcome::Passed; AWAITS]);
+}
+
+/// It did everything but tell: the look that it armed finds the job over before the message comes again.
+#[tokio::test]
+async fn a_submit_killed_at_any_await_is_told_although_its_job_is_over() {
+    let world = World::start().await;
+    let rack = world.rack("r1", AWAITS).await;
+    let record = rack.cycle().await;
+    let cases = submits(&record).into_iter().zip(1..);
+    let over_before = each(&rack, cases, async |rack, (task, n)| {
+        let letter = Letter::submit(&task);
+        killed_at(n, rack.submit_once(&letter)).await;
+        if rack
+            .lab
+            .stats()
+            .jobs_by_machine
+            .contains_key(task.machine.as_str())
+        {
+            let now = Timestamp::now();
+            rack.change(&task.machine, |record| {
+                // It may have done this itself.
+                let _ = record.run(task.job, now, now + task.pace.deadline);
+            })
+            .await;
+            let look = task.first_look();
+            rack.ledger().arm_look(&look, now).await.unwrap();
+        }
+        rack.follow(&task).await;
+        let over = rack
+            .machine(&task.machine)
+            .await
+            .settled
+            .contains_key(&task.job);
+        let told = rack.events(task.cycle, "job", "submitted").await;
+        let told = told
+            .iter()
+            .any(|event| event.fact.machine() == Some(&task.machine));
+        rack.deliver_submit(&letter.again()).await.unwrap();
+        rack.follow(&task).await;
+        over && !told
+    })
+    .await;
+    assert!(
+        over_before.contains(&true),
+        "no job was over before it was told"
+    );
+    rack.ended(record.cycle).await;
 }
 
 #[tokio::test]

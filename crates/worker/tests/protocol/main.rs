@@ -1,9 +1,11 @@
 //! The handlers against the job protocol, on a real broker and a pretend lab: killed at every await, run twice, every
-//! outside call failed in turn. `crash_points` says which test drives which row of the protocol's table.
+//! message to the broker and every outside call failed in turn. `crash_points` says which test drives which row of the protocol's table.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod broker_requests;
 mod cancel;
 mod crash_points;
+mod doubled;
 mod submit;
 mod submit_answers;
 mod submit_doubt;

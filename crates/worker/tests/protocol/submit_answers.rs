@@ -10,7 +10,8 @@ use model::task::Submit;
 use tokio::join;
 use tokio::task::JoinSet;
 
-use crate::world::{LateLine, Letter, Rack, TIMING, World, ago, submits};
+use crate::world::{Letter, Rack, TIMING, World, ago, submits};
+use testkit::LateLine;
 
 const POST: &str = "POST /v1/job";
 

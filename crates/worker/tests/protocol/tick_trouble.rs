@@ -46,7 +46,7 @@ fn grown(count: usize) -> RackRecord {
 
 impl Rack {
     /// The attempt of a tick that waits for its time.
-    async fn waiting_retry(&self, cycle: CycleId) -> Option<Letter<Tick>> {
+    pub(crate) async fn waiting_retry(&self, cycle: CycleId) -> Option<Letter<Tick>> {
         let subject = Subject::Retry {
             rack: self.name.clone(),
             cycle,

@@ -16,6 +16,7 @@ use crate::world::{Letter, Rack, World, ago, claim_of, phases, submits};
 const RESULT: &str = "GET /v1/result/{}";
 const JOB: &str = "GET /v1/job/{}";
 const AGENT: &str = "GET /v1/agents/data/{}";
+const LIST: &str = "GET /v1/queues/{}/jobs";
 const ACTION: &str = "POST /v1/job/{}/action";
 
 /// Fires the look that waits, and delivers it.
@@ -168,6 +169,54 @@ async fn every_outside_call_failed_once_arms_the_next_look_and_keeps_the_claim()
                 let record = rack.ended(task.cycle).await;
                 assert_eq!(record.outcomes[&task.machine], Outcome::Cancelled);
                 assert_eq!(rack.lab.stats().faults.values().sum::<u64>(), 1);
+            });
+        }
+    }
+    cases.join_all().await;
+}
+
+/// Each of what a look asks where it has more to ask than the result: whether the job is there at all, and how often.
+#[tokio::test]
+async fn every_other_call_of_a_look_failed_once_arms_the_next_look() {
+    let kinds = [
+        FaultKind::Status,
+        FaultKind::Hang,
+        FaultKind::HangAfter,
+        FaultKind::ResetBefore,
+        FaultKind::ResetAfter,
+        FaultKind::Html,
+        FaultKind::Endless,
+    ];
+    let world = World::start().await;
+    let mut cases = JoinSet::new();
+    for (t, target) in [JOB, LIST].into_iter().enumerate() {
+        for (n, kind) in kinds.into_iter().enumerate() {
+            let rack = world.rack(&format!("r{t}-{n}"), 1).await;
+            cases.spawn(async move {
+                let task = submits(&rack.cycle().await)[0].clone();
+                rack.run(&task).await;
+                rack.change(&task.machine, |record| {
+                    if let Claim::Running(claim) = &mut record.claim {
+                        claim.renewed = true;
+                    }
+                })
+                .await;
+                if target == JOB {
+                    rack.lab.inject(Fault {
+                        status: Some(204),
+                        ..Fault::new(RESULT, FaultKind::Status)
+                    });
+                }
+                rack.lab.inject(Fault::new(target, kind));
+                look(&rack, &task).await;
+                assert!(is_claimed(&rack, &task).await, "{target} {kind:?}");
+                let next = rack.waiting_look(&task).await.expect("a look waits");
+                assert_eq!(next.failed, 1, "{target} {kind:?}");
+                rack.follow(&task).await;
+                let record = rack.ended(task.cycle).await;
+                assert_eq!(record.outcomes[&task.machine], Outcome::Passed);
+                let faults = rack.lab.stats().faults.values().sum::<u64>();
+                assert_eq!(faults, 1 + u64::from(target == JOB));
             });
         }
     }

@@ -146,6 +146,10 @@ impl Story {
                 Tone::Bad,
                 format!("{} overdue, its job is being cancelled", job.machine),
             ),
+            Fact::JobDoubled { job, entries } => (
+                Tone::Bad,
+                format!("{} Testflinger has its job {entries} times", job.machine),
+            ),
             Fact::JobFinished { job, verdict, .. } => {
                 let tone = if *verdict == Outcome::Passed {
                     Tone::Good

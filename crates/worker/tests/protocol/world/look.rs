@@ -36,13 +36,10 @@ impl Rack {
         };
         for subject in [Subject::WaitWatch(task.job), due] {
             let found = self.bus.last_on(stream::TASK, &subject.to_string()).await;
-            if let Some(stored) = found.unwrap()
-                && self
-                    .bus
-                    .delete(stream::TASK, stored.sequence)
-                    .await
-                    .unwrap()
-            {
+            if let Some(stored) = found.unwrap() {
+                // One that is gone by now became due, or a first request to delete it was answered too late.
+                let deleted = self.bus.delete(stream::TASK, stored.sequence).await;
+                deleted.unwrap();
                 return Some(Letter::watch(&Watch::parse(&stored.body).unwrap()));
             }
         }

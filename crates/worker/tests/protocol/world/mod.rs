@@ -3,7 +3,6 @@
 
 mod check;
 mod deliver;
-mod late;
 mod look;
 mod slots;
 
@@ -27,14 +26,13 @@ use model::rack::RackRecord;
 use model::speed::Speed;
 use model::subject::key;
 use model::task::{Submit, TaskKind};
-use testflinger::{Limits, Root, Testflinger};
-use testkit::Broker;
+use testflinger::{JobDocument, Limits, Root, Testflinger};
+use testkit::{Broker, LateLine};
 use uuid::Uuid;
 use worker::inputs::Sources;
 use worker::{Settings, Timing};
 
 pub(crate) use deliver::{Letter, each, killed_at};
-pub(crate) use late::LateLine;
 pub(crate) use look::phases;
 pub(crate) use slots::{last_slot, paused, six_hourly};
 
@@ -196,7 +194,12 @@ impl Rack {
 
     /// Sends everything for Testflinger over another line.
     pub(crate) fn reach_testflinger_by(&mut self, line: &LateLine) {
-        self.testflinger = testflinger_at(&line.url(), limits(POST_LIMIT));
+        self.reach_testflinger_within(line, POST_LIMIT);
+    }
+
+    /// The same, with another limit for every call.
+    pub(crate) fn reach_testflinger_within(&mut self, line: &LateLine, limit: Duration) {
+        self.testflinger = testflinger_at(&line.url(), limits(limit));
     }
 
     /// Without anything remembered.
@@ -215,7 +218,25 @@ impl Rack {
     }
 
     pub(crate) fn watcher(&self) -> worker::watch::Handler {
-        worker::watch::Handler::new(self.ledger(), self.looks.clone())
+        self.watcher_on(self.ledger())
+    }
+
+    /// In the process that this ledger belongs to.
+    pub(crate) fn watcher_on(&self, ledger: Ledger) -> worker::watch::Handler {
+        worker::watch::Handler::new(ledger, self.looks.clone())
+    }
+
+    /// Posts the task's job as a worker would.
+    pub(crate) async fn post(&self, task: &Submit) {
+        let cycle = format!("racktick-cycle:{}", task.cycle);
+        let document = JobDocument {
+            job_id: &task.job.to_string(),
+            job_queue: task.machine.as_str(),
+            name: "",
+            tags: &[cycle],
+            template: &serde_json::Map::new(),
+        };
+        self.lists.submit(&document).await.unwrap();
     }
 
     pub(crate) fn ticker(&self) -> worker::tick::Handler {
@@ -233,7 +254,14 @@ impl Rack {
     pub(crate) async fn cycle(&self) -> CycleRecord {
         let letter = Letter::tick(&self.name);
         self.deliver_tick(&letter).await.unwrap();
-        self.record(letter.cycle()).await.unwrap()
+        loop {
+            if let Some(record) = self.record(letter.cycle()).await {
+                return record;
+            }
+            // The machine was so busy that a list came too late.
+            let retry = self.waiting_retry(letter.cycle()).await.unwrap();
+            self.deliver_tick(&retry).await.unwrap();
+        }
     }
 
     /// The cycle's record as it is now.
@@ -307,6 +335,7 @@ pub(crate) fn claim_of(task: &Submit, until: Timestamp) -> Submitting {
         attempt: Uuid::from_u128(7),
         until,
         deploy_by: task.deploy_by,
+        renewed: false,
         cancel: None,
     }
 }

@@ -1,0 +1,87 @@
+//! The end of a job: its verdict, which frees the machine.
+
+use bus::Written;
+use jiff::Timestamp;
+use ledger::{LedgerError, MachineEntry};
+use model::machine::{Claim, Running, Settled};
+use model::task::Watch;
+use testflinger::JobResult;
+
+use super::Handler;
+use super::doubled::doubled_as;
+use crate::inputs::document;
+
+impl Handler {
+    /// M7, and the report of it; without a result Testflinger has forgotten the job. False as in [`Handler::look`].
+    pub(super) async fn settle(
+        &self,
+        task: &Watch,
+        mut entry: MachineEntry,
+        result: Option<JobResult>,
+    ) -> Result<bool, LedgerError> {
+        let Some(settled) = verdict(&entry.record.claim, result) else {
+            return Ok(false);
+        };
+        if entry.record.conclude(task.job, settled.clone()).is_err() {
+            return Ok(false);
+        }
+        match self.ledger.write_machine(&task.machine, &entry).await? {
+            Written::Conflict => Ok(false),
+            Written::Done(_) => {
+                self.ledger
+                    .report(&task.machine, task.job, &settled)
+                    .await?;
+                Ok(true)
+            }
+        }
+    }
+}
+
+/// The fate of a job that has the machine and is over, by its result; without one Testflinger has forgotten the job.
+pub(super) fn verdict(claim: &Claim, result: Option<JobResult>) -> Option<Settled> {
+    let (rack, cycle, submitted_at, deploy_by) = match claim {
+        Claim::Running(claim) => (
+            claim.rack.clone(),
+            claim.cycle,
+            Some(claim.submitted_at),
+            claim.deploy_by,
+        ),
+        Claim::Submitting(claim) => (claim.rack.clone(), claim.cycle, None, claim.deploy_by),
+        Claim::Idle => return None,
+    };
+    let doubled = doubled_as(claim);
+    if let Claim::Running(Running {
+        verdict: Some(kept),
+        ..
+    }) = claim
+    {
+        return Some(Settled {
+            doubled,
+            ..Settled::clone(kept)
+        });
+    }
+    let cancel = claim.cancel().cloned();
+    let (outcome, statuses, device) = match result {
+        None => (plan::verdict::gone(), Default::default(), None),
+        Some(result) => {
+            let document = document(&result);
+            (
+                plan::verdict::verdict(&document, cancel.as_ref()),
+                document.statuses,
+                result.device_info,
+            )
+        }
+    };
+    Some(Settled {
+        cycle,
+        rack,
+        outcome,
+        at: Timestamp::now(),
+        deploy_by,
+        submitted_at,
+        statuses,
+        device,
+        doubled,
+        cancel,
+    })
+}
