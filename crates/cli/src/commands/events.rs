@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::app::{App, shutdown};
 use crate::config;
-use crate::output;
+use crate::{output, plain};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -66,8 +66,11 @@ fn print(app: &App, event: &Stored) -> anyhow::Result<()> {
         let line = json!({"subject": event.subject, "sequence": event.sequence, "event": body});
         return output::line(&line.to_string());
     }
+    // A body of racktick's is one line. Somebody else's must not look like two events.
     output::line(&format!(
-        "[#{}] Received on \"{}\"\n{body}\n",
-        event.sequence, event.subject
+        "[#{}] Received on \"{}\"\n{}\n",
+        event.sequence,
+        plain::line(&event.subject),
+        plain::line(&body)
     ))
 }

@@ -47,7 +47,28 @@ pub(crate) fn resolve(places: &Places, problems: &mut Vec<Problem>) -> Resolved 
         named.filter(|path| !path.is_empty()).map(PathBuf::from)
     });
     let file = configuration_file(places, named, problems);
+    merge(places, env_file, file, problems)
+}
 
+/// What a file's text says where nothing else says anything.
+pub(crate) fn resolve_file(text: &str, problems: &mut Vec<Problem>) -> Resolved {
+    let places = Places {
+        flags: Vec::new(),
+        environment: BTreeMap::new(),
+        directory: PathBuf::new(),
+        file: None,
+    };
+    let file = file::read(Path::new(FILE), text, problems);
+    merge(&places, BTreeMap::new(), file, problems)
+}
+
+/// The first place that says something counts.
+fn merge(
+    places: &Places,
+    env_file: BTreeMap<String, String>,
+    file: File,
+    problems: &mut Vec<Problem>,
+) -> Resolved {
     let mut values = BTreeMap::new();
     for (key, text, flag) in &places.flags {
         let source = Source::Flag(flag.clone());

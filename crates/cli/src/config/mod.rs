@@ -101,6 +101,21 @@ pub(crate) struct Log {
     pub(crate) format: LogFormat,
 }
 
+/// Reads the text of a `racktick.toml` as if nothing else said anything: all values by name as `config show` prints
+/// them, or everything that is wrong.
+///
+/// # Errors
+/// One text for each thing that is wrong; none of them holds a secret's value.
+pub fn check_file(text: &str) -> Result<Vec<(String, Option<String>)>, Vec<String>> {
+    let mut problems = Vec::new();
+    let resolved = layers::resolve_file(text, &mut problems);
+    let rows = rows(&resolved);
+    match Config::read(resolved, problems) {
+        Ok(_) => Ok(rows.into_iter().map(|row| (row.name, row.value)).collect()),
+        Err(ConfigError(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
+    }
+}
+
 impl Config {
     /// Looks everywhere, reads everything, and reports all that is wrong at once.
     pub(crate) fn load(places: &Places) -> Result<Self, ConfigError> {

@@ -10,6 +10,7 @@ mod foresight;
 mod logging;
 mod output;
 mod person;
+mod plain;
 mod stored;
 
 use std::process::ExitCode;
@@ -24,7 +25,10 @@ use config::Config;
 use exit::Exit;
 use output::{Output, ReaderGone};
 
-fn main() -> ExitCode {
+pub use config::check_file;
+
+/// Runs the program with the command line of this process.
+pub fn main() -> ExitCode {
     let cli = Cli::parse();
     // One TLS stack for the whole process; a second installation is the only way this fails.
     let _ = rustls::crypto::ring::default_provider().install_default();
