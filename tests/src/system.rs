@@ -81,6 +81,14 @@ impl System {
         self.variables.insert(name.into(), value.into());
     }
 
+    /// A variable of the processes to come.
+    ///
+    /// # Panics
+    /// When it is not set.
+    pub fn variable(&self, name: &str) -> &str {
+        &self.variables[name]
+    }
+
     /// Writes the configuration file of the processes to come.
     ///
     /// # Panics
@@ -125,6 +133,18 @@ impl System {
     pub async fn json(&self, arguments: &[&str]) -> Value {
         let text = self.run(&[arguments, &["--output", "json"]].concat()).await;
         serde_json::from_str(&text).expect("`--output json` prints JSON")
+    }
+
+    /// The same for a command that prints one JSON value a line.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn json_lines(&self, arguments: &[&str]) -> Vec<Value> {
+        let text = self.run(&[arguments, &["--output", "json"]].concat()).await;
+        let lines = text.lines().map(serde_json::from_str);
+        lines
+            .collect::<Result<_, _>>()
+            .expect("one JSON value a line")
     }
 
     /// Starts a role and leaves it running.

@@ -11,3 +11,8 @@ mod losses;
 mod main_job;
 mod odd_machines;
 mod repeats;
+mod secrets;
+mod strangers;
+
+#[path = "../../crates/rest/tests/wire/mod.rs"]
+mod wire;

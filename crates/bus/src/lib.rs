@@ -13,7 +13,7 @@ pub mod topology;
 mod wire;
 
 pub use bucket::{Bucket, Change, Changes, Entry, Written};
-pub use connect::{Bus, Connect, Credentials, MINIMUM_SERVER, Version};
+pub use connect::{Bus, Connect, Credentials, MINIMUM_SERVER, Version, without_passwords};
 pub use error::BusError;
 pub use publish::{At, Batch, LARGEST_BATCH, Outgoing, Published};
 pub use read::{Reader, Start};

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use model::body;
 use model::cycle::CycleRecord;
 use model::dead::{Body, DeadLetter};
 use model::event::Event;
@@ -76,7 +77,7 @@ pub fn record(value: &[u8]) {
             "a cycle without open machines is not complete"
         );
     }
-    if let Ok(letter) = serde_json::from_slice::<DeadLetter>(value) {
+    if let Ok(letter) = body::read::<DeadLetter>(value) {
         same(&letter, &written(&letter), |written| {
             serde_json::from_slice(written)
         });
@@ -87,7 +88,7 @@ pub fn record(value: &[u8]) {
 }
 
 fn stored<R: Record + PartialEq + Debug>(value: &[u8]) -> Option<R> {
-    let record: R = serde_json::from_slice(value).ok()?;
+    let record: R = body::read(value).ok()?;
     same(&record, &written(&record), |written| {
         serde_json::from_slice(written)
     });

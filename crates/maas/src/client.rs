@@ -57,7 +57,7 @@ impl Maas {
             root: settings.url.root().clone(),
             limits: settings.limits,
             ca: settings.ca,
-            secrets: vec![settings.key.secret()],
+            secrets: settings.key.secrets(),
         })?;
         Ok(Self {
             http,

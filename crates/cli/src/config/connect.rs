@@ -7,14 +7,14 @@ use bus::Credentials;
 use maas::{Limits, Maas};
 use testflinger::Testflinger;
 
-use super::{Config, ConfigError, Key, Problem};
+use super::{Config, ConfigError, Key, Problem, text};
 use crate::output::chain;
 
 impl Config {
     /// How to reach the broker, and how long to wait for one that is only just starting.
     pub(crate) fn nats(&self, name: &str, wait: Duration) -> Result<bus::Connect, ConfigError> {
         Ok(bus::Connect {
-            servers: vec![self.nats.url.clone()],
+            servers: vec![self.nats.url.0.clone()],
             name: format!("racktick {name}"),
             credentials: self.nats_credentials()?,
             root_ca: self.nats.ca.clone(),
@@ -86,7 +86,7 @@ fn certificate(key: Key, path: Option<&Path>) -> Result<Option<Vec<u8>>, ConfigE
 
 fn read(key: Key, path: &Path) -> Result<String, ConfigError> {
     let what = format!("the file that {} names,", key.setting().variable);
-    std::fs::read_to_string(path).map_err(|error| Problem::unreadable(what, path, error).into())
+    text::read(path).map_err(|error| Problem::unreadable(what, path, error).into())
 }
 
 fn unusable(key: Key, error: impl std::error::Error) -> ConfigError {

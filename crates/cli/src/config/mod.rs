@@ -9,6 +9,7 @@ mod rack;
 mod settings;
 mod show;
 mod source;
+mod text;
 mod value;
 
 use std::cell::RefCell;
@@ -57,13 +58,22 @@ pub(crate) struct Config {
 /// How to reach the broker.
 #[derive(Debug)]
 pub(crate) struct Nats {
-    pub(crate) url: String,
+    pub(crate) url: Addresses,
     pub(crate) creds: Option<PathBuf>,
     pub(crate) nkey: Option<PathBuf>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<SecretString>,
     pub(crate) token: Option<SecretString>,
     pub(crate) ca: Option<PathBuf>,
+}
+
+/// Addresses of the broker, with commas between. One can hold a password, so it is shown without.
+pub(crate) struct Addresses(pub(crate) String);
+
+impl std::fmt::Debug for Addresses {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&bus::without_passwords(&self.0))
+    }
 }
 
 /// How to reach MAAS.
@@ -232,8 +242,16 @@ impl Reader<'_> {
                 "this is the seed itself; put it into a file (mode 0600) and write the file's path",
             );
         }
+        if let Some(given) = self.resolved.values.get(&Key::NatsCreds)
+            && show::is_secret(&given.text)
+        {
+            self.bad(
+                Key::NatsCreds,
+                "this is the secret itself; put it into a file (mode 0600) and write the file's path",
+            );
+        }
         Some(Nats {
-            url: self.maybe(Key::NatsUrl)?,
+            url: Addresses(self.maybe(Key::NatsUrl)?),
             creds: self.maybe(Key::NatsCreds),
             nkey: self.maybe(Key::NatsNkey),
             user: self.maybe(Key::NatsUser),
