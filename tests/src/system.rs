@@ -81,14 +81,6 @@ impl System {
         self.variables.insert(name.into(), value.into());
     }
 
-    /// A variable of the processes to come.
-    ///
-    /// # Panics
-    /// When it is not set.
-    pub fn variable(&self, name: &str) -> &str {
-        &self.variables[name]
-    }
-
     /// Writes the configuration file of the processes to come.
     ///
     /// # Panics

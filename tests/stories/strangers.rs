@@ -37,8 +37,8 @@ fn answer(request: &Request) -> Vec<Step> {
                 .chain(&["stranger\u{1b}[5m"])
                 .map(|name| agent(name))
                 .chain([
-                    json!({"name": NAMES[2], "state": "off\u{1b}[31mline\u{202e}",
-                               "queues": [NAMES[2]], "location": "TOR3"}),
+                    json!({"name": NAMES[2], "state": "waiting", "queues": [NAMES[2]],
+                           "location": "TOR\u{1b}[31m3\u{202e}", "updated_at": jiff::Timestamp::now()}),
                 ])
                 .collect(),
         ),
@@ -144,15 +144,15 @@ async fn what_strangers_say_never_moves_the_cursor_of_whoever_looks() {
         plan.contains("m1\\u001b[2J") && plan.contains("m2\\u000am9  deploy"),
         "{plan}"
     );
-    assert!(plan.contains("off\\u001b[31mline\\u202e"), "{plan}");
+    assert!(plan.contains("TOR\\u001b[31m3\\u202e"), "{plan}");
     let plan = system.json(&["plan", "r1"]).await;
     assert_eq!(plan[0]["machine"], NAMES[0]);
+    for mut worker in [worker, other] {
+        worker.kill_9().await;
+        assert_plain(worker.name(), &worker.log());
+    }
     let events = system.run(&["events"]).await;
     let heads = events.lines().filter(|line| line.starts_with("[#")).count();
     let stored = system.json_lines(&["events"]).await;
     assert_eq!(heads, stored.len(), "{events}");
-    for worker in [worker, other] {
-        let log = worker.log();
-        assert_plain(worker.name(), &log);
-    }
 }

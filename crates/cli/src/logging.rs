@@ -5,7 +5,8 @@ use std::fmt::{self, Debug};
 use std::io::{IsTerminal, stderr};
 
 use tracing::field::Field;
-use tracing_subscriber::filter::Targets;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::layer;
 use tracing_subscriber::prelude::*;
@@ -23,6 +24,7 @@ pub(crate) fn start(log: &Log, is_role: bool) {
     };
     // The configuration was checked; a filter that cannot be read would have ended the program.
     let filter: Targets = filter.parse().unwrap_or_default();
+    let filter = filter.and(filter_fn(tells_no_secret));
     let is_terminal = stderr().is_terminal();
     let is_json = match log.format {
         LogFormat::Auto => is_role && !is_terminal,
@@ -45,6 +47,11 @@ pub(crate) fn start(log: &Log, is_role: bool) {
             .with(layer.with_ansi(false).with_filter(filter))
             .init();
     }
+}
+
+/// The NATS client writes addresses into its debug lines, with the password that may be in one.
+fn tells_no_secret(line: &Metadata<'_>) -> bool {
+    !line.target().starts_with("async_nats") || *line.level() <= Level::INFO
 }
 
 /// One field of a line of text.
