@@ -41,7 +41,8 @@ fn changed(example: &'static str) -> impl Strategy<Value = Vec<u8>> {
         let mut example: Value = serde_json::from_str(example).unwrap();
         let mut places = Vec::new();
         pointers(&example, String::new(), &mut places);
-        *example.pointer_mut(which.get(&places)).unwrap() = value;
+        let place: &String = which.get(&places);
+        *example.pointer_mut(place).unwrap() = value;
         example.to_string().into_bytes()
     })
 }
