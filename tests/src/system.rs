@@ -190,6 +190,18 @@ impl<B> System<B> {
         serde_json::from_str(&text).expect("`--output json` prints JSON")
     }
 
+    /// The same for a command that prints one JSON value a line.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn json_lines(&self, arguments: &[&str]) -> Vec<Value> {
+        let text = self.run(&[arguments, &["--output", "json"]].concat()).await;
+        let lines = text.lines().map(serde_json::from_str);
+        lines
+            .collect::<Result<_, _>>()
+            .expect("one JSON value a line")
+    }
+
     /// Starts a role and leaves it running.
     pub fn spawn(&self, name: &str, arguments: &[&str]) -> Process {
         self.spawn_as(role_of(arguments), name, arguments)

@@ -15,3 +15,8 @@ mod no_room;
 mod odd_machines;
 mod repeats;
 mod roles;
+mod secrets;
+mod strangers;
+
+#[path = "../../crates/rest/tests/wire/mod.rs"]
+mod wire;

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
+use model::body;
 use model::record::Record;
 use serde::Deserialize;
 use serde::de::Error;
@@ -256,11 +257,11 @@ fn parse<V: Record>(body: &[u8]) -> Result<V, serde_json::Error> {
     struct Version {
         v: u8,
     }
-    let parsed = serde_json::from_slice::<V>(body);
+    let parsed = body::read::<V>(body);
     let version = match &parsed {
         Ok(value) => Some(value.version()),
         // A later form need not parse; its version says more than what was stumbled over.
-        Err(_) => serde_json::from_slice(body).ok().map(|Version { v }| v),
+        Err(_) => body::read(body).ok().map(|Version { v }| v),
     };
     match version.filter(|version| *version > V::LATEST) {
         Some(version) => Err(serde_json::Error::custom(format!(

@@ -32,7 +32,7 @@ pub const MINIMUM_SERVER: Version = Version {
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How to reach the broker.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Connect {
     /// Addresses such as `nats://broker:4222` or `tls://broker`; each may itself be a list with commas. With several,
     /// no other servers are used; with one, also those of its cluster that it tells of.
@@ -124,6 +124,17 @@ impl FromStr for Version {
     }
 }
 
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect")
+            .field("servers", &self.shown())
+            .field("name", &self.name)
+            .field("credentials", &self.credentials)
+            .field("wait", &self.wait)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Connect {
     /// One address and nothing else: no credentials, one attempt.
     pub fn to(server: impl Into<String>, name: impl Into<String>) -> Self {
@@ -148,7 +159,7 @@ impl Connect {
                 server
                     .parse()
                     .map_err(|source: std::io::Error| BusError::Setting {
-                        what: format!("the NATS address `{}`", without_password(server)),
+                        what: format!("the NATS address `{}`", self.shown()),
                         source: source.into(),
                     })
             })
@@ -156,12 +167,11 @@ impl Connect {
     }
 
     fn shown(&self) -> String {
-        self.servers
+        let shown = self
+            .servers
             .iter()
-            .flat_map(|servers| servers.split(','))
-            .map(|server| without_password(server.trim()))
-            .collect::<Vec<_>>()
-            .join(", ")
+            .map(|servers| without_passwords(servers));
+        shown.collect::<Vec<_>>().join(", ")
     }
 
     fn inbox_prefix(&self) -> &str {
@@ -237,13 +247,38 @@ impl Connect {
     }
 }
 
-/// An address can hold a user and a password, which belong into no message.
-fn without_password(server: &str) -> String {
-    match (server.split_once("://"), server.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
-        (None, Some((_, host))) => format!("***@{host}"),
-        (_, None) => server.to_owned(),
-    }
+/// Addresses with commas between, as they may be shown: one can hold a user and a password, which belong into no
+/// message. A password with a comma in it is no good, and is not shown either.
+pub fn without_passwords(servers: &str) -> String {
+    let last_at = servers.rfind('@');
+    let mut start = 0;
+    let shown: Vec<String> = servers
+        .split(',')
+        .map(|server| {
+            let before_a_password = last_at.is_some_and(|at| start < at);
+            start += server.len() + 1;
+            let (scheme, rest) = match server.split_once("://") {
+                Some((scheme, rest)) => (format!("{scheme}://"), rest),
+                None => (String::new(), server),
+            };
+            match rest.rsplit_once('@') {
+                Some((_, host)) => format!("{scheme}***@{host}"),
+                None if before_a_password && !is_host(rest) => format!("{scheme}***"),
+                None => server.to_owned(),
+            }
+        })
+        .collect();
+    shown.join(",")
+}
+
+/// Whether a text is a host, with or without a port, and cannot be half of a user and a password.
+fn is_host(text: &str) -> bool {
+    let (host, port) = text.trim().rsplit_once(':').unwrap_or((text.trim(), ""));
+    port.bytes().all(|byte| byte.is_ascii_digit())
+        && (port.is_empty() || port.len() <= 5)
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-[]:".contains(&byte))
 }
 
 /// Whether TLS is what failed: the client reports it as any other failure to read.
@@ -424,5 +459,22 @@ mod tests {
     fn a_password_in_an_address_is_never_shown() {
         let connect = Connect::to("nats://me:secret@one:4222, two, you:secret@three", "test");
         assert_eq!(connect.shown(), "nats://***@one:4222, two, ***@three");
+        for (servers, want) in [
+            ("nats://one:4222,tls://two", "nats://one:4222,tls://two"),
+            ("nats://me:sec,ret@one", "nats://***,***@one"),
+            (
+                "nats://one,nats://me:s,e:c,r@two,three",
+                "nats://one,nats://***,***,***@two,three",
+            ),
+            ("nats://token@[::1]:4222", "nats://***@[::1]:4222"),
+            ("", ""),
+        ] {
+            assert_eq!(without_passwords(servers), want);
+        }
+        let debug = format!("{:?}", Connect::to("nats://me:secret@one", "test"));
+        assert!(
+            debug.contains("***@one") && !debug.contains("secret"),
+            "{debug}"
+        );
     }
 }

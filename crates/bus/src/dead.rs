@@ -3,6 +3,7 @@
 mod stuck;
 
 use jiff::Timestamp;
+use model::body;
 use model::dead::{Body, DeadLetter};
 use model::subject::{Subject, filter, stream};
 
@@ -17,6 +18,13 @@ pub use stuck::{Reports, Stuck, bury, stuck};
 
 /// How many bytes of headers a dead letter keeps: with the body it stays below the broker's limit of 1 MB.
 const LARGEST_HEADERS: usize = 32 * 1024;
+
+/// How many bytes of its reason it keeps. A reason can quote the whole message.
+const LONGEST_REASON: usize = 2048;
+
+/// The longest subject under which a dead letter is kept, in bytes. racktick's own are shorter, and the broker closes
+/// the connection of whoever publishes on one that does not fit into its protocol line, where the message's did.
+const LONGEST_SUBJECT: usize = 2048;
 
 /// A dead letter with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +74,7 @@ pub async fn drop(bus: &Bus, sequence: u64) -> Result<bool, BusError> {
 }
 
 fn read(stored: &Stored) -> Option<Kept> {
-    match serde_json::from_slice::<DeadLetter>(&stored.body) {
+    match body::read::<DeadLetter>(&stored.body) {
         Ok(letter) => Some(Kept {
             sequence: stored.sequence,
             stream_created: stored
@@ -117,10 +125,26 @@ pub(crate) fn letter(
         stored_at: stored.time,
         headers,
         body: Body::of(&stored.body),
-        reason: reason.into(),
+        reason: start_of(reason, LONGEST_REASON),
         attempts,
         at: Timestamp::now(),
         by: by.into(),
+    }
+}
+
+/// The text, or its beginning.
+fn start_of(text: &str, longest: usize) -> String {
+    match text.len() <= longest {
+        true => text.to_owned(),
+        false => format!("{}…", &text[..text.floor_char_boundary(longest)]),
+    }
+}
+
+/// Where the letter of a message on this subject is kept.
+fn dead_subject(subject: &str) -> Subject {
+    match subject.len() <= LONGEST_SUBJECT {
+        true => Subject::Dead(subject.to_owned()),
+        false => Subject::Dead("too_long".into()),
     }
 }
 
@@ -135,7 +159,7 @@ pub(crate) async fn keep(
         source: source.into(),
     })?;
     let id = place(stream_created, letter);
-    bus.publish(Outgoing::new(Subject::Dead(letter.subject.clone()), body).with_id(id))
+    bus.publish(Outgoing::new(dead_subject(&letter.subject), body).with_id(id))
         .await?;
     Ok(())
 }

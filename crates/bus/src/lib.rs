@@ -17,7 +17,9 @@ pub mod topology;
 mod wire;
 
 pub use bucket::{Bucket, Change, Changes, Entry, Written};
-pub use connect::{Bus, Certificate, Connect, Credentials, MINIMUM_SERVER, Version};
+pub use connect::{
+    Bus, Certificate, Connect, Credentials, MINIMUM_SERVER, Version, without_passwords,
+};
 pub use denied::Act;
 pub use error::BusError;
 pub use listen::{Heard, Listener};

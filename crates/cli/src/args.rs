@@ -165,7 +165,7 @@ impl Cli {
 fn set_flag(text: &str) -> Result<(Key, String, String), Problem> {
     let (name, value) = text
         .split_once('=')
-        .ok_or_else(|| Problem::BadFlag(format!("{text}: write KEY=VALUE")))?;
+        .ok_or_else(|| Problem::BadFlag("without a `=`: write KEY=VALUE".into()))?;
     let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name.trim()) else {
         let nearest = crate::config::nearest(name, SETTINGS.iter().map(|setting| setting.name));
         let advice = nearest

@@ -1,5 +1,7 @@
-//! Data on stdout: a table for people, JSON for programs. Talk goes to stderr.
+//! Data on stdout: a table for people, JSON for programs. Talk goes to stderr. Nothing leaves here that a terminal would
+//! obey, except what the program itself says with [`coloured_line`].
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io::{IsTerminal, Write};
 
@@ -8,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::Format;
+use crate::plain;
 
 /// Where data goes, and in which form.
 #[derive(Debug, Clone, Copy)]
@@ -55,8 +58,13 @@ impl Output {
 #[error("nobody reads the output any more")]
 pub(crate) struct ReaderGone;
 
-/// Writes a line to stdout.
+/// Writes a text to stdout, and a line end.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
+    coloured_line(&plain::lines(text))
+}
+
+/// Writes a text to stdout as it is, and a line end. What strangers said in it has to be plain already.
+pub(crate) fn coloured_line(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
@@ -64,7 +72,8 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// A table with a head; nothing at all without rows.
+/// A table with a head; nothing at all without rows. A cell is one line: a stranger's line end would look like one more
+/// row.
 pub(crate) fn table<R, C>(head: &[&str], rows: R) -> String
 where
     R: IntoIterator<Item = Vec<C>>,
@@ -76,19 +85,19 @@ where
     }
     let mut table = Table::new();
     table.set_header(head.iter().map(|word| word.to_uppercase()));
-    filled(table, rows)
+    filled(table, rows, plain::line)
 }
 
-/// Names and values, one pair a row.
+/// Names and values, one pair a row. A value may have several lines.
 pub(crate) fn pairs<R, C>(rows: R) -> String
 where
     R: IntoIterator<Item = Vec<C>>,
     C: ToString,
 {
-    filled(Table::new(), rows)
+    filled(Table::new(), rows, plain::lines)
 }
 
-fn filled<R, C>(mut table: Table, rows: R) -> String
+fn filled<R, C>(mut table: Table, rows: R, plain: fn(&str) -> Cow<'_, str>) -> String
 where
     R: IntoIterator<Item = Vec<C>>,
     C: ToString,
@@ -100,7 +109,7 @@ where
         ContentArrangement::Disabled
     });
     for row in rows {
-        table.add_row(row.iter().map(ToString::to_string));
+        table.add_row(row.iter().map(|cell| plain(&cell.to_string()).into_owned()));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
@@ -133,5 +142,9 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 /// Talk to the person: stderr, one line.
 pub(crate) fn say(text: impl std::fmt::Display) {
     // Nobody can be told that stderr is gone.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(
+        std::io::stderr().lock(),
+        "{}",
+        plain::lines(&text.to_string())
+    );
 }

@@ -177,7 +177,7 @@ fn secrets_come_from_files_too_and_are_never_shown() {
         shown["testflinger.secret_key"],
         row("********", ".env TESTFLINGER_SECRET_KEY")
     );
-    assert_eq!(shown["nats.url"].0.as_deref(), Some("nats://********@host"));
+    assert_eq!(shown["nats.url"].0.as_deref(), Some("nats://***@host"));
     for arguments in [
         &["config", "show"][..],
         &["config", "check"],

@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use rest::header::AUTHORIZATION;
-use rest::{Answer, BuildError, Deadline, Http, Limits, List, Object};
+use rest::{Answer, BuildError, Deadline, Http, Limits, Object, Short};
 use serde::{Deserialize, Serialize};
 
 use crate::error::MaasError;
 use crate::key::ApiKey;
-use crate::machine::{Machine, Written};
+use crate::machine::{Machine, WrittenList, machines};
 use crate::url::MaasUrl;
 
 /// How to reach MAAS.
@@ -57,7 +57,7 @@ impl Maas {
             root: settings.url.root().clone(),
             limits: settings.limits,
             ca: settings.ca,
-            secrets: vec![settings.key.secret()],
+            secrets: settings.key.secrets(),
         })?;
         Ok(Self {
             http,
@@ -84,13 +84,8 @@ impl Maas {
                 false => MaasError::new(DOING, error),
             });
         }
-        let List(written): List<Object<Written>> =
-            read(DOING, answer, self.http.limits().list_bytes).await?;
-        let machines: Result<Vec<Machine>, rest::Error> = written
-            .into_iter()
-            .map(|Object(written)| written.machine(&self.http))
-            .collect();
-        machines.map_err(|error| MaasError::new(DOING, error))
+        let written: WrittenList = read(DOING, answer, self.http.limits().list_bytes).await?;
+        machines(written).map_err(|why| MaasError::new(DOING, self.http.malformed(&why)))
     }
 
     /// Whose key this is. Proves that the key works.
@@ -98,7 +93,7 @@ impl Maas {
         const DOING: &str = "read the owner of the API key";
         #[derive(Deserialize)]
         struct Written {
-            username: String,
+            username: Short,
             is_superuser: Option<bool>,
         }
         let limits = self.http.limits();
@@ -110,7 +105,7 @@ impl Maas {
             is_superuser,
         }) = read(DOING, answer, limits.body_bytes).await?;
         Ok(User {
-            name: username,
+            name: username.into(),
             admin: is_superuser,
         })
     }
@@ -120,7 +115,7 @@ impl Maas {
         const DOING: &str = "read the version";
         #[derive(Deserialize)]
         struct Written {
-            version: String,
+            version: Short,
         }
         let limits = self.http.limits();
         let request = self.http.get(&["version", ""]);
@@ -132,7 +127,7 @@ impl Maas {
         let clock_offset = answer.clock_offset();
         let Object(Written { version }) = read(DOING, answer, limits.body_bytes).await?;
         Ok(Version {
-            version,
+            version: version.into(),
             clock_offset,
         })
     }

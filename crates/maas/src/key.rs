@@ -14,6 +14,9 @@ pub struct ApiKey {
     secret: SecretString,
 }
 
+/// The parts of a key that MAAS makes have 18 and 32 characters.
+const TELLING: usize = 8;
+
 /// Why a key was refused. Never shows any of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
@@ -86,9 +89,13 @@ impl ApiKey {
         })
     }
 
-    /// The secret part, to keep it out of messages.
-    pub(crate) fn secret(&self) -> SecretString {
-        self.secret.clone()
+    /// What to keep out of messages: the secret part, and the two others unless they are so short that they could be
+    /// any word.
+    pub(crate) fn secrets(&self) -> Vec<SecretString> {
+        let names = [&self.consumer, &self.token].into_iter();
+        let names = names.filter(|name| name.len() >= TELLING);
+        let names = names.map(|name| SecretString::from(name.as_str()));
+        std::iter::once(self.secret.clone()).chain(names).collect()
     }
 
     /// The `Authorization` header of one GET, with its own nonce and timestamp.

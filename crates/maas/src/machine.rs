@@ -1,4 +1,6 @@
-use rest::{Http, Object};
+use std::io::Read;
+
+use rest::{List, Object, Short};
 use serde::{Deserialize, Serialize};
 
 /// What racktick needs to know of a machine.
@@ -30,46 +32,68 @@ pub struct Machine {
     pub zone: Option<String>,
 }
 
+/// A list of machines as MAAS writes it.
+pub(crate) type WrittenList = List<Object<Written>>;
+
 /// A machine as MAAS writes it.
 #[derive(Deserialize)]
 pub(crate) struct Written {
     hostname: Option<String>,
-    system_id: Option<String>,
+    system_id: Option<Short>,
     status: Option<i64>,
-    status_name: Option<String>,
-    owner: Option<String>,
+    status_name: Option<Short>,
+    owner: Option<Short>,
     locked: Option<bool>,
-    power_state: Option<String>,
+    power_state: Option<Short>,
     pool: Option<Object<Named>>,
     zone: Option<Object<Named>>,
 }
 
 #[derive(Deserialize)]
 struct Named {
-    name: Option<String>,
+    name: Option<Short>,
+}
+
+/// The machines of a list. The error says why the list is of no use.
+pub(crate) fn machines(List(written): WrittenList) -> Result<Vec<Machine>, String> {
+    written
+        .into_iter()
+        .map(|Object(written)| written.machine())
+        .collect()
+}
+
+impl Machine {
+    /// Reads a list as MAAS answers it, without asking MAAS.
+    ///
+    /// # Errors
+    /// Why the list is of no use; the text may quote it.
+    pub fn read_list(answer: impl Read) -> Result<Vec<Self>, String> {
+        machines(serde_json::from_reader(answer).map_err(|error| error.to_string())?)
+    }
 }
 
 impl Written {
     /// Without its name a machine cannot be anybody's: such a list is not to be trusted.
-    pub(crate) fn machine(self, http: &Http) -> Result<Machine, rest::Error> {
-        let system_id = self.system_id.unwrap_or_default();
+    fn machine(self) -> Result<Machine, String> {
+        let text = |text: Option<Short>| text.map(String::from).filter(|text| !text.is_empty());
+        let system_id = text(self.system_id).unwrap_or_default();
         let Some(hostname) = self.hostname.filter(|name| !name.is_empty()) else {
-            return Err(http.malformed(&format!("machine `{system_id}` has no host name")));
+            return Err(format!("machine `{system_id}` has no host name"));
         };
-        let given = self.status_name.filter(|name| !name.is_empty());
-        let status_name = given.unwrap_or_else(|| match self.status {
+        let status_name = text(self.status_name).unwrap_or_else(|| match self.status {
             Some(status) => format!("status {status}"),
             None => "no status".to_owned(),
         });
-        let name = |named: Option<Object<Named>>| named.and_then(|Object(named)| named.name);
+        let name =
+            |named: Option<Object<Named>>| named.and_then(|Object(named)| named.name?.0.into());
         Ok(Machine {
             hostname,
             system_id,
             status: self.status,
             status_name,
-            owner: self.owner.filter(|owner| !owner.is_empty()),
+            owner: text(self.owner),
             locked: self.locked.unwrap_or(false),
-            power_state: self.power_state,
+            power_state: self.power_state.map(String::from),
             pool: name(self.pool),
             zone: name(self.zone),
         })

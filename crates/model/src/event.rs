@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::body;
 use crate::cycle::{MissedCause, Origin};
 use crate::id::{CycleId, JobId};
 use crate::machine::CancelRequest;
@@ -285,7 +286,7 @@ impl Event {
             kind,
             time,
             mut data,
-        } = serde_json::from_slice(body)?;
+        } = body::read(body)?;
         data.rest.insert("type".into(), kind.into());
         let fact = serde_json::from_value(Value::Object(data.rest))?;
         Ok(Self {

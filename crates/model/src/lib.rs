@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod body;
 pub mod cycle;
 pub mod dead;
 pub mod event;

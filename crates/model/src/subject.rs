@@ -121,7 +121,7 @@ impl FromStr for Subject {
         let rack = |token: &str| RackName::new(token).map_err(|_| unknown());
         let machine = |token: &str| MachineName::from_token(token).map_err(|_| unknown());
         let tokens: Vec<&str> = text.split('.').collect();
-        Ok(match tokens.as_slice() {
+        let subject = match tokens.as_slice() {
             ["rack", "tick"] => Self::Tick,
             ["rack", "schedule", name, "retry", cycle] => Self::Retry {
                 rack: rack(name)?,
@@ -162,7 +162,13 @@ impl FromStr for Subject {
             },
             ["dlq", _, ..] => Self::Dead(tokens[1..].join(".")),
             _ => return Err(unknown()),
-        })
+        };
+        // Ids and times can be written in several ways, and only one of them is ours: no two texts are one subject.
+        if subject.to_string() == text {
+            Ok(subject)
+        } else {
+            Err(unknown())
+        }
     }
 }
 
@@ -257,8 +263,9 @@ pub mod key {
 
     /// Reads back what [`cycle`] wrote. `None` for anything else.
     pub fn parse_cycle(key: &str) -> Option<(RackName, CycleId)> {
-        let (rack, cycle) = key.split_once('.')?;
-        Some((RackName::new(rack).ok()?, cycle.parse().ok()?))
+        let (name, id) = key.split_once('.')?;
+        let (rack, id) = (RackName::new(name).ok()?, id.parse().ok()?);
+        (cycle(&rack, id) == key).then_some((rack, id))
     }
 }
 
@@ -339,6 +346,9 @@ mod tests {
             "rack.schedule.r1.soon",
             "event.job.r1.finished",
             "task.wait.watch.x",
+            "task.wait.watch.0e80414bc33759689125202c3315c33c",
+            "task.wait.watch.0E80414B-C337-5968-9125-202C3315C33C",
+            "rack.schedule.r1.20261121T6017Z",
         ] {
             assert!(text.parse::<Subject>().is_err(), "{text}");
         }
@@ -355,5 +365,9 @@ mod tests {
         let machine = MachineName::new("node 3").unwrap();
         assert_eq!(key::parse_machine(&key::machine(&machine)), Some(machine));
         assert_eq!(key::parse_cycle("r7"), None);
+        assert_eq!(
+            key::parse_cycle("r7.0e80414bc33759689125202c3315c33c"),
+            None
+        );
     }
 }

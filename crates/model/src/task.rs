@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::body;
 use crate::cycle::{CycleRecord, Origin};
 use crate::id::{CycleId, JobId};
 use crate::name::{MachineName, NameError, RackName};
@@ -302,7 +303,7 @@ fn versioned<T: DeserializeOwned>(
     known: u8,
     version: impl Fn(&T) -> u8,
 ) -> Result<T, BadTask> {
-    let task: T = serde_json::from_slice(body).map_err(|source| BadTask::Json { kind, source })?;
+    let task: T = body::read(body).map_err(|source| BadTask::Json { kind, source })?;
     match version(&task) {
         found if found > known => Err(BadTask::Version { found, known }),
         _ => Ok(task),

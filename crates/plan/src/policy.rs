@@ -4,9 +4,16 @@ use std::time::Duration;
 
 use globset::Glob;
 use model::policy::Policy;
+use serde_json::Value;
 
 /// Testflinger forgets a job 7 days after its submit, so whatever waits for one must be well within that.
 const LONGEST: Duration = Duration::from_secs(6 * 24 * 3600);
+
+/// The longest job document, in bytes of JSON. Every submit carries it, and a dead letter keeps twice as much whole.
+const LARGEST_JOB: usize = 128 << 10;
+
+/// The deepest job document. It becomes a part of records and messages, which a JSON reader follows down to 128 levels.
+const DEEPEST_JOB: usize = 64;
 
 /// A policy that cannot be used. The text names the value and what to write instead.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +52,14 @@ pub enum PolicyError {
         "`job` is not an object: write the job document, such as `{{\"provision_data\": {{\"distro\": \"noble\"}}}}`"
     )]
     Job,
+    /// The job document is longer than a message should be.
+    #[error(
+        "`job` is {0} bytes of JSON: at most {LARGEST_JOB} are allowed; let the job fetch what it needs"
+    )]
+    LargeJob(usize),
+    /// The job document could not be read again where it is stored.
+    #[error("`job` is nested {0} levels deep: at most {DEEPEST_JOB} are allowed")]
+    DeepJob(usize),
 }
 
 /// Checks a policy with every value settled.
@@ -83,7 +98,24 @@ pub fn check(policy: &Policy) -> Result<(), PolicyError> {
     if !policy.job.is_object() {
         return Err(PolicyError::Job);
     }
+    let (depth, length) = (depth(&policy.job), policy.job.to_string().len());
+    if depth > DEEPEST_JOB {
+        return Err(PolicyError::DeepJob(depth));
+    }
+    if length > LARGEST_JOB {
+        return Err(PolicyError::LargeJob(length));
+    }
     Ok(())
+}
+
+/// How many lists and objects lie in each other.
+fn depth(value: &Value) -> usize {
+    let deepest = match value {
+        Value::Array(values) => values.iter().map(depth).max(),
+        Value::Object(values) => values.values().map(depth).max(),
+        _ => return 0,
+    };
+    1 + deepest.unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -115,6 +147,15 @@ mod tests {
                 .contains("spread and submit_window")
         );
         assert!(problem(r#"{"job": "noble"}"#).contains("`job` is not an object"));
+        let deep = |levels: usize| {
+            let (open, close) = ("[".repeat(levels - 1), "]".repeat(levels - 1));
+            format!(r#"{{"job": {{"a": {open}{close}}}}}"#)
+        };
+        assert!(problem(&deep(65)).contains("`job` is nested 65 levels deep"));
+        let change: PolicyChange = serde_json::from_str(&deep(64)).unwrap();
+        check(&Policy::default().with(&change)).unwrap();
+        let long = format!(r#"{{"job": {{"a": "{}"}}}}"#, "x".repeat(LARGEST_JOB));
+        assert!(problem(&long).contains("bytes of JSON: at most 131072"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Text of a stranger, made fit for a message: one line, printable, short, without our secrets.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
 /// As many characters of a body as a message can bear.
@@ -7,6 +8,29 @@ const LONGEST: usize = 300;
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";
+
+/// What OAuth and addresses write as it is.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Secrets as they may come back from a server: as they are, as a part of an address or a signature (which encodes
+/// twice), or in JSON.
+pub(crate) fn guises(secrets: &[SecretString]) -> Vec<SecretString> {
+    let mut guises = Vec::new();
+    for secret in secrets.iter().map(ExposeSecret::expose_secret) {
+        let once = utf8_percent_encode(secret, UNRESERVED).to_string();
+        let twice = utf8_percent_encode(&once, UNRESERVED).to_string();
+        let json = serde_json::Value::from(secret).to_string();
+        let json = json[1..json.len() - 1].to_owned();
+        let mut forms = vec![twice, once, json, secret.to_owned()];
+        forms.dedup();
+        guises.extend(forms.into_iter().map(SecretString::from));
+    }
+    guises
+}
 
 /// The beginning of `text`, cleaned.
 pub(crate) fn excerpt(text: &str, secrets: &[SecretString]) -> String {
@@ -111,6 +135,14 @@ mod tests {
         assert!(!excerpt(&at_the_end, &secrets).contains("hun"));
         let token = format!("bad token {}.{}", "eyJhbGciOiJIUzI1NiJ9", "a".repeat(60));
         assert_eq!(excerpt(&token, &secrets), "bad token ***");
+    }
+
+    #[test]
+    fn a_secret_is_known_in_every_guise() {
+        let secrets = guises(&[SecretString::from("a/\"b"), SecretString::from("plain")]);
+        for text in ["a/\"b", "a%2F%22b", "a%252F%2522b", r#"a/\"b"#, "plain"] {
+            assert_eq!(excerpt(&format!("<{text}>"), &secrets), "<***>", "{text}");
+        }
     }
 
     #[test]

@@ -7,12 +7,14 @@
 use std::io::{self, Read};
 
 /// The longest string that is passed on whole, in bytes as written.
-pub(crate) const LONGEST_STRING: usize = 64 << 10;
+const LONGEST_STRING: usize = 64 << 10;
 
 /// The deepest nesting, the same as the parser's own for values it keeps.
 const DEEPEST: u32 = 128;
 
-pub(crate) struct Guard<R> {
+/// Lets JSON text through whose strings lose what goes beyond 64 KiB, and stops at nesting deeper than 128. Every long
+/// answer is read through it.
+pub struct Guard<R> {
     inner: R,
     depth: u32,
     place: Place,
@@ -93,7 +95,8 @@ impl Escape {
 }
 
 impl<R> Guard<R> {
-    pub(crate) fn new(inner: R) -> Self {
+    /// Guards whoever reads from `inner` through it.
+    pub fn new(inner: R) -> Self {
         Self {
             inner,
             depth: 0,

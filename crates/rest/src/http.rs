@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::answer::Answer;
 use crate::error::Error;
-use crate::excerpt::excerpt;
+use crate::excerpt::{excerpt, guises};
 use crate::limits::{Deadline, Limit, Limits, from_now};
 use crate::root::Root;
 
@@ -53,7 +53,8 @@ struct Inner {
 
 impl Http {
     /// Makes a client. Opens no connection.
-    pub fn new(settings: Settings) -> Result<Self, BuildError> {
+    pub fn new(mut settings: Settings) -> Result<Self, BuildError> {
+        settings.secrets = guises(&settings.secrets);
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("racktick/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(settings.limits.connect)

@@ -11,9 +11,11 @@ mod limits;
 mod refusal;
 mod retry_after;
 mod root;
+mod short;
 
 pub use answer::Answer;
 pub use error::{Class, Error};
+pub use guard::Guard;
 pub use http::{BuildError, Http, Settings};
 pub use json::{List, Object};
 pub use limits::{Deadline, Limit, Limits};
@@ -21,3 +23,4 @@ pub use refusal::Refusal;
 pub use reqwest::RequestBuilder;
 pub use reqwest::header;
 pub use root::{Root, RootError};
+pub use short::Short;

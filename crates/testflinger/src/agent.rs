@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 
 use jiff::Timestamp;
-use rest::{Http, List, Object, Refusal};
+use rest::{List, Object, Refusal, Short};
 use serde::{Deserialize, Serialize};
 
 use crate::client::Testflinger;
@@ -39,30 +40,55 @@ pub struct Agent {
     pub restricted_to: BTreeMap<String, BTreeSet<String>>,
 }
 
+/// A list of agents as the server writes it.
+type WrittenList = List<Object<Written>>;
+
 /// An agent as the server writes it.
 #[derive(Deserialize)]
 struct Written {
-    name: Option<String>,
-    state: Option<String>,
-    queues: Option<List<String>>,
-    location: Option<String>,
-    job_id: Option<String>,
+    name: Option<Short>,
+    state: Option<Short>,
+    queues: Option<List<Short>>,
+    location: Option<Short>,
+    job_id: Option<Short>,
     #[serde(default, deserialize_with = "date::lenient")]
     updated_at: Option<Timestamp>,
-    provision_streak_type: Option<String>,
+    provision_streak_type: Option<Short>,
     provision_streak_count: Option<i64>,
-    restricted_to: Option<BTreeMap<String, Option<List<String>>>>,
+    restricted_to: Option<BTreeMap<Short, Option<List<Short>>>>,
+}
+
+/// The agents of a list. The error says why the list is of no use.
+fn agents(List(written): WrittenList) -> Result<Vec<Agent>, &'static str> {
+    written
+        .into_iter()
+        .map(|Object(written)| written.agent())
+        .collect()
+}
+
+impl Agent {
+    /// Reads a list as the server answers it, without asking the server.
+    ///
+    /// # Errors
+    /// Why the list is of no use; the text may quote it.
+    pub fn read_list(answer: impl Read) -> Result<Vec<Self>, String> {
+        let written = serde_json::from_reader(answer).map_err(|error| error.to_string())?;
+        agents(written).map_err(str::to_owned)
+    }
 }
 
 impl Written {
     /// An agent without a name is nobody: such an answer is not to be trusted.
-    fn agent(self, http: &Http) -> Result<Agent, rest::Error> {
+    fn agent(self) -> Result<Agent, &'static str> {
         // An empty text means the same as none.
-        let text = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let set = |list: Option<List<String>>| list.unwrap_or_default().0.into_iter().collect();
+        let text = |text: Option<Short>| text.map(String::from).filter(|text| !text.is_empty());
+        let set = |list: Option<List<Short>>| {
+            let words = list.unwrap_or_default().0.into_iter();
+            words.map(String::from).collect()
+        };
         let restricted_to = self.restricted_to.unwrap_or_default();
         Ok(Agent {
-            name: text(self.name).ok_or_else(|| http.malformed("an agent has no name"))?,
+            name: text(self.name).ok_or("an agent has no name")?,
             state: text(self.state),
             queues: set(self.queues),
             location: text(self.location),
@@ -72,7 +98,7 @@ impl Written {
             provision_streak_count: self.provision_streak_count,
             restricted_to: restricted_to
                 .into_iter()
-                .map(|(queue, owners)| (queue, set(owners)))
+                .map(|(queue, owners)| (queue.into(), set(owners)))
                 .collect(),
         })
     }
@@ -83,14 +109,10 @@ impl Testflinger {
     pub async fn agents(&self) -> Result<Vec<Agent>, TestflingerError> {
         const DOING: &str = "read the agents";
         let answer = self.get(DOING, &["v1", "agents", "data"]).await?;
-        let List(written): List<Object<Written>> = self
+        let written: WrittenList = self
             .read(DOING, answer, self.http.limits().list_bytes)
             .await?;
-        let agents: Result<Vec<Agent>, rest::Error> = written
-            .into_iter()
-            .map(|Object(written)| written.agent(&self.http))
-            .collect();
-        agents.map_err(|error| self.error(DOING, error))
+        agents(written).map_err(|why| self.error(DOING, self.http.malformed(why)))
     }
 
     /// One agent; none if the server does not know it.
@@ -118,8 +140,8 @@ impl Testflinger {
             .read(DOING, answer, self.http.limits().body_bytes)
             .await?;
         let agent = written
-            .agent(&self.http)
-            .map_err(|error| self.error(DOING, error))?;
+            .agent()
+            .map_err(|why| self.error(DOING, self.http.malformed(why)))?;
         if agent.name != name {
             let why = format!("it is about agent `{}`, not about `{name}`", agent.name);
             return Err(self.error(DOING, self.http.malformed(&why)));

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
+use std::io::Read;
 
 use jiff::Timestamp;
-use rest::{Answer, Http, List, Object};
+use rest::{Answer, Http, List, Object, Short};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -73,10 +74,14 @@ pub struct JobSummary {
 /// A longer `device_info` is not kept, in bytes of JSON.
 const LONGEST_DEVICE_INFO: usize = 8 << 10;
 
+/// Nor is one that is nested deeper: it becomes a part of records and events, which a JSON reader follows down to 128
+/// levels and no further.
+const DEEPEST_DEVICE_INFO: usize = 32;
+
 /// A result as the server writes it. Everything else in it, the logs above all, is skipped while it comes.
 #[derive(Deserialize)]
 struct Written {
-    job_state: Option<String>,
+    job_state: Option<Short>,
     setup_status: Option<i64>,
     provision_status: Option<i64>,
     firmware_update_status: Option<i64>,
@@ -98,15 +103,39 @@ impl From<Written> for JobResult {
             (Phase::Reserve, written.reserve_status),
             (Phase::Cleanup, written.cleanup_status),
         ];
-        let short = |info: &Value| info.to_string().len() <= LONGEST_DEVICE_INFO;
+        let short = |info: &Value| {
+            depth(info) <= DEEPEST_DEVICE_INFO && info.to_string().len() <= LONGEST_DEVICE_INFO
+        };
         Self {
-            job_state: written.job_state,
+            job_state: written.job_state.map(String::from),
             phases: phases
                 .into_iter()
                 .filter_map(|(phase, status)| Some((phase, status?)))
                 .collect(),
             device_info: written.device_info.filter(short),
         }
+    }
+}
+
+/// How many lists and objects lie in each other.
+fn depth(value: &Value) -> usize {
+    let deepest = match value {
+        Value::Array(values) => values.iter().map(depth).max(),
+        Value::Object(values) => values.values().map(depth).max(),
+        _ => return 0,
+    };
+    1 + deepest.unwrap_or(0)
+}
+
+impl JobResult {
+    /// Reads a result as the server answers it, without asking the server.
+    ///
+    /// # Errors
+    /// Why it is none; the text may quote it.
+    pub fn read(answer: impl Read) -> Result<Self, String> {
+        let Object(written): Object<Written> =
+            serde_json::from_reader(answer).map_err(|error| error.to_string())?;
+        Ok(written.into())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use model::body;
 use model::subject::stream;
 use serde::Deserialize;
 use serde_json::json;
@@ -106,7 +107,7 @@ impl Reports {
             .await?
         {
             self.newest = Some((stored.sequence, stored.time));
-            match serde_json::from_slice::<Advisory>(&stored.body) {
+            match body::read::<Advisory>(&stored.body) {
                 Ok(advisory) => {
                     let report = Report {
                         deliveries: advisory.deliveries,

@@ -2,6 +2,7 @@
 
 use bus::dead;
 use model::dead::Body;
+use model::task::Submit;
 
 use super::*;
 
@@ -179,4 +180,36 @@ async fn a_message_that_no_worker_survives_is_found_and_buried() {
         "delivered 2 times, and no worker came to an end with it"
     );
     assert_eq!(survivor.calls.racks(), [""; 0]);
+}
+
+/// Nothing reaches it.
+struct Untouched;
+
+impl Handler<Submit> for Untouched {
+    async fn handle(&self, task: Submit, _: &Delivery) -> Result<(), TaskError> {
+        panic!("{task:?} was taken for a submit")
+    }
+}
+
+#[tokio::test]
+async fn the_longest_subject_and_the_longest_reason_still_make_a_dead_letter() {
+    let (broker, bus) = broker(Duration::from_secs(10), 20).await;
+    // As long as a client's line of protocol allows. A dead letter's own line would be longer.
+    let subject = format!("task.submit.r1.{}", "x".repeat(4000));
+    broker.request(&subject, "{}").await;
+    // The parser quotes what it did not expect.
+    let word = "é".repeat(20_000);
+    broker
+        .request("task.submit.r1.m1", format!("{{\"v\": \"{word}\"}}"))
+        .await;
+    let runtime = Runtime::new(bus.clone(), "test").register::<Submit, _>(Untouched, 1);
+    tokio::spawn(runtime.run(std::future::pending(), SOON));
+    let letters = letters(&bus, 2).await;
+    let long = letters.iter().find(|kept| kept.letter.subject == subject);
+    assert!(long.is_some(), "{letters:#?}");
+    let quoting = letters
+        .iter()
+        .find(|kept| kept.letter.subject == "task.submit.r1.m1");
+    let reason = &quoting.expect("the other one").letter.reason;
+    assert!(reason.len() < 2100 && reason.ends_with('…'), "{reason}");
 }

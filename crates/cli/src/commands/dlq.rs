@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::exit::Exit;
-use crate::output;
+use crate::{output, plain};
 
 /// The header that says which armed message a message came out of.
 const SCHEDULER: &str = "Nats-Scheduler";
@@ -97,6 +97,7 @@ async fn show(number: u64, app: &App, bus: &Bus) -> anyhow::Result<()> {
             .headers
             .iter()
             .flat_map(|(name, values)| values.iter().map(move |value| format!("{name}: {value}")))
+            .map(|header| plain::line(&header).into_owned())
             .collect();
         output::pairs([
             vec!["subject".to_owned(), letter.subject.clone()],

@@ -117,13 +117,18 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit
         }
     }
     app.output.print(&findings.0, |checks| {
-        let rows = checks.iter().map(|check| {
+        let rows = checks.iter().flat_map(|check| {
             let health = match check.health {
                 Health::Ok => "ok",
                 Health::Look => "look",
                 Health::Wrong => "WRONG",
             };
-            vec![check.what.as_str(), health, check.says.as_str()]
+            // Several reasons are said one below the other.
+            let heads =
+                std::iter::once((check.what.as_str(), health)).chain(std::iter::repeat(("", "")));
+            heads
+                .zip(check.says.lines())
+                .map(|((what, health), says)| vec![what, health, says])
         });
         output::table(&["what", "", "says"], rows)
     })?;

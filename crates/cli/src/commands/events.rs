@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::app::{App, shutdown};
 use crate::config;
-use crate::output;
+use crate::{output, plain};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -94,5 +94,10 @@ fn print(app: &App, subject: &str, body: &[u8], sequence: Option<u64>) -> anyhow
         return output::line(&line.to_string());
     }
     let number = sequence.map_or_else(String::new, |number| format!("[#{number}] "));
-    output::line(&format!("{number}Received on \"{subject}\"\n{body}\n"))
+    // A body of racktick's is one line. Somebody else's must not look like two events.
+    output::line(&format!(
+        "{number}Received on \"{}\"\n{}\n",
+        plain::line(subject),
+        plain::line(&body)
+    ))
 }

@@ -1,6 +1,8 @@
 //! `racktick plan`: what a tick would do, with reasons, and nothing submitted.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -83,7 +85,7 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> 
 }
 
 fn saved(path: &PathBuf, rack: Option<&RackName>) -> anyhow::Result<Foresight> {
-    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = read_inputs(path).with_context(|| format!("cannot read {}", path.display()))?;
     let inputs: Inputs = serde_json::from_slice(&text).with_context(|| {
         format!(
             "{} holds no inputs as `racktick plan --save` writes them",
@@ -102,6 +104,21 @@ fn saved(path: &PathBuf, rack: Option<&RackName>) -> anyhow::Result<Foresight> {
         .into()),
         _ => Ok(Foresight::of(inputs)),
     }
+}
+
+/// The largest saved inputs that are read, in bytes: some hundred bytes for each machine and each agent.
+const LARGEST_INPUTS: u64 = 256 << 20;
+
+fn read_inputs(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?
+        .take(LARGEST_INPUTS + 1)
+        .read_to_end(&mut text)?;
+    if text.len() as u64 > LARGEST_INPUTS {
+        let why = format!("it is larger than {LARGEST_INPUTS} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(text)
 }
 
 fn lines(foresight: &Foresight) -> Vec<Line<'_>> {

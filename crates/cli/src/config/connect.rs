@@ -10,7 +10,7 @@ use maas::{Limits, Maas};
 use secrecy::{ExposeSecret, SecretString};
 use testflinger::Testflinger;
 
-use super::{Config, ConfigError, Key, Problem};
+use super::{Config, ConfigError, Key, Problem, text};
 use crate::output::chain;
 
 impl Config {
@@ -18,7 +18,7 @@ impl Config {
     pub(crate) fn nats(&self, name: &str, wait: Duration) -> Result<bus::Connect, ConfigError> {
         let (credentials, role) = self.nats_credentials()?;
         Ok(bus::Connect {
-            servers: vec![self.nats.url.clone()],
+            servers: vec![self.nats.url.0.clone()],
             name: format!("racktick {name}"),
             credentials,
             root_ca: self.nats.ca.clone(),
@@ -115,7 +115,7 @@ fn certificate(key: Key, path: Option<&Path>) -> Result<Option<Vec<u8>>, ConfigE
 
 fn read(key: Key, path: &Path) -> Result<String, ConfigError> {
     let what = format!("the file that {} names,", key.setting().variable);
-    std::fs::read_to_string(path).map_err(|error| Problem::unreadable(what, path, error).into())
+    text::read(path).map_err(|error| Problem::unreadable(what, path, error).into())
 }
 
 fn unusable(key: Key, error: impl std::error::Error) -> ConfigError {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::problem::Problem;
 use super::settings::Key;
 use super::source::{Given, Source};
+use super::text;
 
 /// What racktick takes from a context, by the context's own words.
 const TAKEN: &[(&str, Key)] = &[
@@ -45,7 +46,7 @@ pub(crate) fn folder(environment: &BTreeMap<String, String>) -> Option<PathBuf> 
 
 /// The context that `nats context select` chose, if any.
 pub(crate) fn selected(folder: &Path) -> Option<String> {
-    let name = std::fs::read_to_string(folder.join("context.txt")).ok()?;
+    let name = text::read(&folder.join("context.txt")).ok()?;
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
@@ -56,9 +57,9 @@ pub(crate) fn read(folder: &Path, name: &str) -> Result<BTreeMap<Key, Given>, Pr
     if name.contains(['/', '\\']) || name.contains("..") {
         return Err(unreadable("a context is named, not given as a path".into()));
     }
-    let text = std::fs::read_to_string(&path).map_err(|error| unreadable(error.to_string()))?;
+    let said = text::read(&path).map_err(|error| unreadable(error.to_string()))?;
     // A JSON error names a line and a column, not the text there.
-    let context: Map<String, Value> = serde_json::from_str(&text)
+    let context: Map<String, Value> = serde_json::from_str(&said)
         .map_err(|error| unreadable(format!("it is not a JSON object: {error}")))?;
     let said = |word: &str| context.get(word)?.as_str().filter(|text| !text.is_empty());
     if let Some(word) = REFUSED.iter().find(|word| said(word).is_some()) {

@@ -9,6 +9,7 @@ use super::file::{self, File};
 use super::problem::{Problem, nearest};
 use super::settings::{Key, SETTINGS, Setting};
 use super::source::{Given, Source};
+use super::text;
 
 /// Where to look.
 pub(crate) struct Places {
@@ -47,7 +48,28 @@ pub(crate) fn resolve(places: &Places, problems: &mut Vec<Problem>) -> Resolved 
         named.filter(|path| !path.is_empty()).map(PathBuf::from)
     });
     let file = configuration_file(places, named, problems);
+    merge(places, env_file, file, problems)
+}
 
+/// What a file's text says where nothing else says anything.
+pub(crate) fn resolve_file(text: &str, problems: &mut Vec<Problem>) -> Resolved {
+    let places = Places {
+        flags: Vec::new(),
+        environment: BTreeMap::new(),
+        directory: PathBuf::new(),
+        file: None,
+    };
+    let file = file::read(Path::new(FILE), text, problems);
+    merge(&places, BTreeMap::new(), file, problems)
+}
+
+/// The first place that says something counts.
+fn merge(
+    places: &Places,
+    env_file: BTreeMap<String, String>,
+    file: File,
+    problems: &mut Vec<Problem>,
+) -> Resolved {
     let mut values = BTreeMap::new();
     for (key, text, flag) in &places.flags {
         let source = Source::Flag(flag.clone());
@@ -99,28 +121,32 @@ fn env_file(path: &Path, problems: &mut Vec<Problem>) -> BTreeMap<String, String
     if !path.is_file() {
         return BTreeMap::new();
     }
-    let entries = match dotenvy::from_path_iter(path) {
-        Ok(entries) => entries,
+    let text = match text::read(path) {
+        Ok(text) => text,
         Err(error) => {
             problems.push(Problem::unreadable("the file", path, error));
             return BTreeMap::new();
         }
     };
     let mut variables = BTreeMap::new();
-    for entry in entries {
+    for entry in dotenvy::from_read_iter(text.as_bytes()) {
         match entry {
             // The first of two counts, as it does for whoever loads the file into an environment.
             Ok((name, value)) => {
                 variables.entry(name).or_insert(value);
             }
             Err(dotenvy::Error::LineParse(line, _)) => {
-                // The line may hold a secret: only its variable is shown.
-                let name: String = line
-                    .chars()
-                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                    .collect();
+                // The line may hold a secret, or be a part of one: only its variable is shown.
+                let number = text.lines().position(|other| other == line);
+                let place = match (line.split_once('='), number) {
+                    (Some((name, _)), _) if is_variable(name.trim()) => {
+                        format!("the line of `{}`", name.trim())
+                    }
+                    (_, Some(at)) => format!("line {}", at + 1),
+                    (_, None) => "a line".into(),
+                };
                 let why = format!(
-                    "the line of `{name}` is not NAME=value; put a value with blanks or `#` into quotes"
+                    "{place} is not NAME=value; put a value with blanks or `#` into quotes"
                 );
                 problems.push(Problem::unreadable("the file", path, why));
             }
@@ -131,6 +157,12 @@ fn env_file(path: &Path, problems: &mut Vec<Problem>) -> BTreeMap<String, String
         }
     }
     variables
+}
+
+/// Whether a text can be the name of a variable, and not the beginning of anything secret: those in use are in capitals.
+fn is_variable(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 fn configuration_file(
@@ -144,7 +176,7 @@ fn configuration_file(
     if named.is_none() && !path.exists() {
         return File::default();
     }
-    match std::fs::read_to_string(&path) {
+    match text::read(&path) {
         Ok(text) => file::read(&shown, &text, problems),
         Err(error) => {
             problems.push(Problem::unreadable("the configuration file", &shown, error));
@@ -217,14 +249,25 @@ fn one_of(
         return None;
     }
     let path = places.directory.join(&in_file.text);
-    match std::fs::read_to_string(&path) {
+    match text::read(&path) {
         Ok(text) => Some(Given {
             text: text.trim().to_owned(),
             source: in_file.source,
         }),
         Err(error) => {
-            let what = format!("the file that {file_name} names,");
-            problems.push(Problem::unreadable(what, &path, error));
+            // Whoever wrote the secret itself here must not read it in a log.
+            let is_path = ["/", "./", "../"]
+                .iter()
+                .any(|start| in_file.text.starts_with(start));
+            problems.push(match is_path {
+                true => {
+                    Problem::unreadable(format!("the file that {file_name} names,"), &path, error)
+                }
+                false => Problem::SecretFile {
+                    name: file_name.to_owned(),
+                    why: error.to_string(),
+                },
+            });
             None
         }
     }

@@ -9,6 +9,7 @@ mod rack;
 mod settings;
 mod show;
 mod source;
+mod text;
 mod value;
 
 use std::cell::RefCell;
@@ -57,7 +58,7 @@ pub(crate) struct Config {
 /// How to reach the broker.
 #[derive(Debug)]
 pub(crate) struct Nats {
-    pub(crate) url: String,
+    pub(crate) url: Addresses,
     pub(crate) creds: Option<PathBuf>,
     pub(crate) nkey: Option<PathBuf>,
     pub(crate) user: Option<String>,
@@ -68,6 +69,15 @@ pub(crate) struct Nats {
     pub(crate) inbox_prefix: Option<String>,
     pub(crate) replicas: Option<Replicas>,
     pub(crate) monitoring: Option<String>,
+}
+
+/// Addresses of the broker, with commas between. One can hold a password, so it is shown without.
+pub(crate) struct Addresses(pub(crate) String);
+
+impl std::fmt::Debug for Addresses {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&bus::without_passwords(&self.0))
+    }
 }
 
 /// How to reach MAAS.
@@ -103,6 +113,21 @@ pub(crate) struct Log {
     /// Whether somebody asked for this filter.
     pub(crate) is_set: bool,
     pub(crate) format: LogFormat,
+}
+
+/// Reads the text of a `racktick.toml` as if nothing else said anything: all values by name as `config show` prints
+/// them, or everything that is wrong.
+///
+/// # Errors
+/// One text for each thing that is wrong; none of them holds a secret's value.
+pub fn check_file(text: &str) -> Result<Vec<(String, Option<String>)>, Vec<String>> {
+    let mut problems = Vec::new();
+    let resolved = layers::resolve_file(text, &mut problems);
+    let rows = rows(&resolved);
+    match Config::read(resolved, problems) {
+        Ok(_) => Ok(rows.into_iter().map(|row| (row.name, row.value)).collect()),
+        Err(ConfigError(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
+    }
 }
 
 impl Config {
@@ -231,6 +256,14 @@ impl Reader<'_> {
                 "this is the seed itself; put it into a file (mode 0600) and write the file's path",
             );
         }
+        if let Some(given) = self.resolved.values.get(&Key::NatsCreds)
+            && show::is_secret(&given.text)
+        {
+            self.bad(
+                Key::NatsCreds,
+                "this is the secret itself; put it into a file (mode 0600) and write the file's path",
+            );
+        }
         let certificate = match (self.maybe(Key::NatsCert), self.maybe(Key::NatsKey)) {
             (None, None) => None,
             (Some(certificate), Some(key)) => Some(bus::Certificate { certificate, key }),
@@ -254,7 +287,7 @@ impl Reader<'_> {
             );
         }
         Some(Nats {
-            url: self.maybe(Key::NatsUrl)?,
+            url: Addresses(self.maybe(Key::NatsUrl)?),
             creds: self.maybe(Key::NatsCreds),
             nkey: self.maybe(Key::NatsNkey),
             user: self.maybe(Key::NatsUser),

@@ -49,6 +49,12 @@ pub(crate) enum Problem {
         path: PathBuf,
         why: String,
     },
+    /// A file with a secret that cannot be read, where what was written could be the secret.
+    #[error(
+        "the file that {name} names cannot be read: {why}; what was written is not shown, as it could be the secret \
+         itself: write a path that begins with `/` or `./`"
+    )]
+    SecretFile { name: String, why: String },
     /// A client that cannot be made of what is set.
     #[error("{why}; look at {variable}")]
     Unusable { variable: &'static str, why: String },

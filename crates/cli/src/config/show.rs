@@ -74,14 +74,25 @@ pub(crate) fn rows(resolved: &Resolved) -> Vec<Row> {
 
 /// A value as it may be shown.
 pub(super) fn shown(setting: &Setting, text: &str) -> String {
-    if setting.secret || is_seed(text) {
+    if setting.secret || is_secret(text) {
         return MASK.into();
     }
     // An address may hold a user name and a password.
-    text.split(',')
-        .map(without_password)
-        .collect::<Vec<_>>()
-        .join(",")
+    bus::without_passwords(text)
+}
+
+/// Whether a text looks like a secret that came to the wrong place: the seed of an nkey, a MAAS key, a token, the
+/// content of a credentials file.
+pub(super) fn is_secret(text: &str) -> bool {
+    let text = text.trim();
+    let is_maas_key = || {
+        let parts: Vec<&str> = text.split(':').collect();
+        parts.len() == 3
+            && parts
+                .iter()
+                .all(|part| part.len() >= 16 && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+    };
+    is_seed(text) || is_maas_key() || text.starts_with("eyJ") || text.contains("-----BEGIN")
 }
 
 /// Whether a text looks like the seed of an nkey, which belongs into a file.
@@ -91,14 +102,6 @@ pub(super) fn is_seed(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-}
-
-fn without_password(address: &str) -> String {
-    let start = address.find("://").map_or(0, |at| at + 3);
-    match address[start..].rfind('@') {
-        Some(at) => format!("{}{MASK}{}", &address[..start], &address[start + at..]),
-        None => address.to_owned(),
-    }
 }
 
 fn plain(value: &Value) -> String {
@@ -113,12 +116,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_in_an_address_is_masked() {
-        assert_eq!(
-            without_password("nats://me:secret@host:4222"),
-            "nats://********@host:4222"
-        );
-        assert_eq!(without_password("me:secret@host"), "********@host");
-        assert_eq!(without_password("nats://host:4222"), "nats://host:4222");
+    fn a_secret_in_the_wrong_place_is_recognised() {
+        for text in [
+            "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY",
+            "Pm7Cx8vKvTHqkpTcYa:gZ5hUXZ9Lr6JXcmDhw:2gWKyJ3CzPkYvQkqTT7cH9pJ4sNVyfRS",
+            "eyJhbGciOiJIUzI1NiJ9.e30.x",
+            "-----BEGIN NATS USER JWT-----",
+        ] {
+            assert!(is_secret(text), "{text}");
+        }
+        for text in [
+            "nats://host:4222",
+            "a:b:c",
+            "/run/secrets/maas",
+            "Europe/Berlin",
+            "",
+        ] {
+            assert!(!is_secret(text), "{text}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use model::outcome::{Counts, FailCause, LostCause, Outcome, Skip};
 use crate::config::Shown;
 use crate::exit::Exit;
 use crate::foresight::{counted, machines};
-use crate::output;
+use crate::{output, plain};
 
 /// What was told so far.
 pub(super) struct Story {
@@ -197,10 +197,13 @@ impl Story {
             Tone::Bad => Some("31"),
             Tone::Quiet => Some("2"),
         };
-        output::line(&match code {
-            Some(code) if self.colours => format!("\x1b[{code}m{line}\x1b[0m"),
-            _ => line,
-        })
+        let line = plain::line(&line);
+        match code {
+            Some(code) if self.colours => {
+                output::coloured_line(&format!("\x1b[{code}m{line}\x1b[0m"))
+            }
+            _ => output::line(&line),
+        }
     }
 
     /// What it came to, and whether it is what was promised.

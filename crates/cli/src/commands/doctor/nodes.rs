@@ -110,7 +110,7 @@ fn places(app: &App) -> Vec<Place> {
         });
         return named.collect();
     }
-    let guessed = list(&nats.url).into_iter().filter_map(|address| {
+    let guessed = list(&nats.url.0).into_iter().filter_map(|address| {
         let address = match address.contains("://") {
             true => address,
             false => format!("nats://{address}"),
