@@ -31,7 +31,7 @@ pub const MINIMUM_SERVER: Version = Version {
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How to reach the broker.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Connect {
     /// Addresses such as `nats://broker:4222` or `tls://broker`; each may itself be a list with commas.
     pub servers: Vec<String>,
@@ -48,6 +48,17 @@ pub struct Connect {
     pub inbox_prefix: Option<String>,
     /// How long to keep trying when the first attempt fails, for a broker that is only just starting.
     pub wait: Duration,
+}
+
+impl fmt::Debug for Connect {
+    /// An address can hold a password, so that all of them are shown without.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect")
+            .field("servers", &self.shown())
+            .field("name", &self.name)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A certificate that says who we are, before anything else does.
@@ -409,5 +420,6 @@ mod tests {
     fn a_password_in_an_address_is_never_shown() {
         let connect = Connect::to("nats://me:secret@one:4222, two, you:secret@three", "test");
         assert_eq!(connect.shown(), "nats://***@one:4222, two, ***@three");
+        assert!(!format!("{connect:?}").contains("secret"), "{connect:?}");
     }
 }
