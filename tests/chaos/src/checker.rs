@@ -199,7 +199,10 @@ fn cycle(facts: &Facts, index: &Index<'_>, record: &CycleRecord, findings: &mut 
         Fate::Failed { .. } => ("failed", true),
     };
     if end.0 != "finished" {
-        findings.apart("cycles_missed_or_failed", format!("{name}: {:?}", record.fate));
+        findings.apart(
+            "cycles_missed_or_failed",
+            format!("{name}: {:?}", record.fate),
+        );
     }
     let is_told = index
         .told
@@ -229,8 +232,7 @@ fn machines(
             .is_some_and(|machines| machines.contains_key(machine))
     };
     for machine in facts.racks.get(&record.rack).into_iter().flatten() {
-        let is_decided =
-            planned.deploy.contains_key(machine) || planned.skip.contains_key(machine);
+        let is_decided = planned.deploy.contains_key(machine) || planned.skip.contains_key(machine);
         if !is_decided {
             findings.wrong(
                 "machines_without_job_or_reason",
@@ -354,7 +356,9 @@ fn events(facts: &Facts, findings: &mut Findings) {
             findings.apart("doubled_events", told.id.clone());
         }
         let Some(event) = &told.event else { continue };
-        ids.entry(what_it_tells(event)).or_default().insert(&told.id);
+        ids.entry(what_it_tells(event))
+            .or_default()
+            .insert(&told.id);
     }
     for (fact, ids) in ids {
         for id in ids.iter().skip(1) {

@@ -113,12 +113,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Kill(role) | Self::Pause(role) | Self::Cable(role, _) => write!(f, " {role}"),
             Self::Lab(_, fault) => {
-                write!(
-                    f,
-                    " {:.0}% of {}",
-                    fault.probability * 100.0,
-                    fault.target
-                )
+                write!(f, " {:.0}% of {}", fault.probability * 100.0, fault.target)
             }
             _ => Ok(()),
         }

@@ -7,10 +7,13 @@ use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use tokio::time::{sleep, sleep_until};
 
-use crate::fault::{Fault, Node, Role};
+use crate::fault::{Fault, Role};
 use crate::journal::{Journal, Pause};
 use crate::plan::Injection;
 use crate::stage::Stage;
+
+/// Until a broker that was restarted in its turn has what it missed.
+const CATCHES_UP: Duration = Duration::from_secs(3);
 
 /// All lanes side by side; afterwards everything is as it was before.
 pub(crate) async fn run(
@@ -52,19 +55,35 @@ async fn inject(stage: &Stage, injection: &Injection, journal: &Journal) -> anyh
         }
         Fault::KillBroker(node) => {
             tell();
-            let node = which(*node);
+            let node = stage.brokers.find(*node).await;
             stage.brokers.kill(node).await?;
             sleep(*lasts).await;
             stage.brokers.restart(node).await
         }
         Fault::RestartBroker(node) => {
             tell();
-            let node = which(*node);
+            let node = stage.brokers.find(*node).await;
             stage.brokers.stop(node).await?;
             sleep(*lasts).await;
             stage.brokers.restart(node).await
         }
-        Fault::CutOffBroker(_) | Fault::RollingRestart => Ok(()),
+        Fault::CutOffBroker(node) => {
+            tell();
+            let node = stage.brokers.find(*node).await;
+            stage.brokers.cut_off(node);
+            sleep(*lasts).await;
+            stage.brokers.bring_back(node);
+            Ok(())
+        }
+        Fault::RollingRestart => {
+            tell();
+            for node in stage.brokers.numbers() {
+                stage.brokers.stop(node).await?;
+                stage.brokers.restart(node).await?;
+                sleep(CATCHES_UP).await;
+            }
+            Ok(())
+        }
         Fault::Cable(role, cable) => {
             tell();
             let player = stage.player(*role);
@@ -91,13 +110,6 @@ async fn inject(stage: &Stage, injection: &Injection, journal: &Journal) -> anyh
             tell();
             stage.lab.restart_agents().await
         }
-    }
-}
-
-fn which(node: Node) -> usize {
-    match node {
-        Node::Only | Node::Leader => 0,
-        Node::Follower(number) => usize::from(number) + 1,
     }
 }
 

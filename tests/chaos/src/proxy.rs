@@ -82,7 +82,12 @@ async fn connect(client: TcpStream, upstream: SocketAddr, harmed: watch::Receive
     let (client_reads, client_writes) = client.into_split();
     let (server_reads, server_writes) = server.into_split();
     tokio::join!(
-        pass(client_reads, server_writes, harmed.clone(), Cable::HalfCloseOut),
+        pass(
+            client_reads,
+            server_writes,
+            harmed.clone(),
+            Cable::HalfCloseOut
+        ),
         pass(server_reads, client_writes, harmed, Cable::HalfCloseIn),
     );
 }

@@ -73,7 +73,11 @@ mod tests {
     #[test]
     fn a_report_sums_its_rounds_up_and_remembers_which_failed() {
         let mut report = Report::of(7);
-        report.add(7, &BTreeMap::from([("worker_killed", 2)]), &Findings::default());
+        report.add(
+            7,
+            &BTreeMap::from([("worker_killed", 2)]),
+            &Findings::default(),
+        );
         assert!(report.is_ok());
         let bad = Findings {
             must_be_zero: BTreeMap::from([("jobs_with_same_id", vec!["a".into(), "b".into()])]),

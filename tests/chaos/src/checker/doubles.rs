@@ -21,9 +21,10 @@ pub(super) fn check(facts: &Facts, findings: &mut Findings) {
             if facts.injected.forgotten.contains(&job) {
                 findings.apart("jobs_posted_again_after_forgotten", what);
             } else if is_by_pause(facts, &times, *count) {
-                let is_reported = facts.events.iter().any(|told| {
-                    told.subject.ends_with(".doubled") && told.id.contains(&job)
-                });
+                let is_reported = facts
+                    .events
+                    .iter()
+                    .any(|told| told.subject.ends_with(".doubled") && told.id.contains(&job));
                 if !is_reported {
                     findings.apart("jobs_doubled_by_pause_and_not_reported", what.clone());
                 }

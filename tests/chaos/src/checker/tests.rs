@@ -199,7 +199,9 @@ fn a_machine_without_a_job_is_seen() {
         wrong(|facts| {
             facts.posted.clear();
             let outcome = Outcome::Skipped(skip);
-            facts.cycles[0].outcomes.insert(machine("deployed"), outcome);
+            facts.cycles[0]
+                .outcomes
+                .insert(machine("deployed"), outcome);
             facts.events[1] = skipped("deployed", SkipReason::TooLate);
         }),
         []
@@ -208,7 +210,10 @@ fn a_machine_without_a_job_is_seen() {
 
 #[test]
 fn a_lost_tick_is_seen_with_all_machines_of_its_rack() {
-    let lost = [("cycles_never_finished", 1), ("machines_without_job_or_reason", 2)];
+    let lost = [
+        ("cycles_never_finished", 1),
+        ("machines_without_job_or_reason", 2),
+    ];
     let more = |cycle| {
         move |facts: &mut Facts| {
             facts.owed.push(Owed {
@@ -340,7 +345,9 @@ fn a_job_without_a_verdict_is_seen() {
     assert_eq!(
         wrong(|facts| {
             let unknown = CycleId::of_slot(&rack(), time(60));
-            facts.posted.insert(unknown, [(machine("deployed"), 1)].into());
+            facts
+                .posted
+                .insert(unknown, [(machine("deployed"), 1)].into());
         }),
         [("jobs_without_verdict", 1)]
     );
@@ -427,7 +434,12 @@ fn a_job_that_nobody_looks_at_is_seen() {
         ("cycles_never_finished", 1),
         ("jobs_without_verdict", 1),
     ];
-    let forlorn = [alive[0], alive[1], ("jobs_without_verdict", 1), ("jobs_without_wait", 1)];
+    let forlorn = [
+        alive[0],
+        alive[1],
+        ("jobs_without_verdict", 1),
+        ("jobs_without_wait", 1),
+    ];
     assert_eq!(wrong(open(Vec::new())), forlorn);
     for task in [
         format!("task.wait.watch.{}", job()),

@@ -73,9 +73,7 @@ impl LabClient {
     }
 
     /// The machines of each rack, as MAAS has them.
-    pub(crate) async fn racks(
-        &self,
-    ) -> anyhow::Result<BTreeMap<RackName, BTreeSet<MachineName>>> {
+    pub(crate) async fn racks(&self) -> anyhow::Result<BTreeMap<RackName, BTreeSet<MachineName>>> {
         let machines: Vec<MachineView> = self.get("machines").await?;
         let mut racks = BTreeMap::<RackName, BTreeSet<MachineName>>::new();
         for machine in machines {

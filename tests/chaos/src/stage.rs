@@ -136,14 +136,21 @@ impl Stage {
 
     /// A cluster needs a moment until it has a leader.
     async fn set_up(&self, cluster: bool) -> anyhow::Result<()> {
-        let replicas = if cluster { "3" } else { "1" };
-        for _ in 0..10 {
-            if self.run(&["setup"], &[("RACKTICK_REPLICAS", replicas)]).await.is_ok() {
-                return Ok(());
+        const TRIES: usize = 10;
+        let replicas: &[(&str, &str)] = if cluster {
+            &[("RACKTICK_REPLICAS", "3")]
+        } else {
+            &[]
+        };
+        for _ in 1..TRIES {
+            if self.run(&["setup"], replicas).await.is_ok() {
+                return self.brokers.check_replicas().await;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        self.run(&["setup"], &[("RACKTICK_REPLICAS", replicas)]).await
+        // What it says the last time is what is wrong.
+        self.run(&["setup"], replicas).await?;
+        self.brokers.check_replicas().await
     }
 
     /// Most racks have windows longer than the round, so that a machine gets its job however late; two have short ones,
