@@ -213,6 +213,7 @@ impl Handler {
                 .testflinger
                 .agent(task.machine.as_str())
                 .await?
+                .filter(|agent| !plan::look::waits_for_work(agent.state.as_deref()))
                 .and_then(|agent| agent.job_id),
             _ => None,
         };
