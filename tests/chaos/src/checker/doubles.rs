@@ -51,8 +51,9 @@ fn times(facts: &Facts, job: &str) -> Vec<Timestamp> {
     times
 }
 
-/// A worker stood still for longer than the settle time, somebody else posted meanwhile, and it posted right after.
-/// Every double after the first must be explained.
+/// A worker stood still for longer than the settle time, somebody else posted meanwhile, and it posted right after. Its
+/// claim was at most so old that a POST still fitted in, so that nobody else posted sooner than a POST's limit after
+/// the pause began. Every double after the first must be explained.
 fn is_by_pause(facts: &Facts, times: &[Timestamp], count: u64) -> bool {
     let Some((first, later)) = times.split_first() else {
         return false;
@@ -65,7 +66,7 @@ fn is_by_pause(facts: &Facts, times: &[Timestamp], count: u64) -> bool {
             let after = again.duration_since(pause.until);
             matches!(pause.role, Role::Worker(_))
                 && is_long
-                && *first >= pause.from
+                && *first >= pause.from + signed(facts.post_limit)
                 && *first <= pause.until + reach
                 && !after.is_negative()
                 && after <= reach

@@ -299,6 +299,7 @@ fn a_double_right_after_a_long_pause_of_a_worker_is_counted_apart() {
     // Not longer than the settle time, over too early, begun too late, or nobody who posts.
     assert_eq!(wrong(by_pause(Role::Worker(1), 15, 19)), DOUBLED);
     assert_eq!(wrong(by_pause(Role::Worker(1), 3, 14)), DOUBLED);
+    assert_eq!(wrong(by_pause(Role::Worker(1), 12, 19)), DOUBLED);
     assert_eq!(wrong(by_pause(Role::Worker(1), 13, 19)), DOUBLED);
     assert_eq!(wrong(by_pause(Role::Scheduler(1), 3, 19)), DOUBLED);
 }
