@@ -2,6 +2,7 @@
 
 mod accounts;
 mod cancel;
+mod decisions;
 mod error;
 mod recent;
 mod report;
