@@ -14,12 +14,13 @@ mod report;
 mod round;
 mod stage;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
 use broker::Binary;
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::options::Options;
@@ -35,26 +36,50 @@ async fn main() -> anyhow::Result<ExitCode> {
         .init();
     let program = tokio::task::spawn_blocking(program::build).await??;
     let binary = tokio::task::spawn_blocking(nats_server).await??;
-    let end = options
-        .minutes
-        .map(|minutes| Instant::now() + Duration::from_secs(60 * u64::from(minutes)));
     let mut report = Report::of(options.seed);
-    for number in 0..options.rounds {
-        if end.is_some_and(|end| Instant::now() >= end) {
-            break;
-        }
-        let seed = options.seed.wrapping_add(u64::from(number));
-        println!("round {} of seed {seed}", number + 1);
-        let outcome = round::play(&program, binary.clone(), seed, options.cluster)
-            .await
-            .with_context(|| format!("the round of seed {seed} could not be played"))?;
-        report.add(seed, &outcome.faults, &outcome.findings);
+    tokio::select! {
+        () = play(&options, &program, &binary, &mut report) => {}
+        // Dropping the round ends everything that it started.
+        end = end()? => println!("ended by {end}"),
     }
     println!("{}", serde_json::to_string(&report)?);
     Ok(if report.is_ok() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    })
+}
+
+/// All rounds.
+async fn play(options: &Options, program: &Path, binary: &Binary, report: &mut Report) {
+    let end = options
+        .minutes
+        .map(|minutes| Instant::now() + Duration::from_secs(60 * u64::from(minutes)));
+    for number in 0..options.rounds {
+        if end.is_some_and(|end| Instant::now() >= end) {
+            break;
+        }
+        let seed = options.seed.wrapping_add(u64::from(number));
+        println!("round {} of seed {seed}", number + 1);
+        match round::play(program, binary.clone(), seed, options.cluster).await {
+            Ok(outcome) => report.add(seed, &outcome.faults, &outcome.findings),
+            Err(error) => {
+                println!("WRONG the round of seed {seed} could not be played: {error:#}");
+                report.add_unplayed(seed);
+            }
+        }
+    }
+}
+
+/// Resolves when somebody has seen enough, with the name of the signal.
+fn end() -> anyhow::Result<impl Future<Output = &'static str>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        }
     })
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Report {
     faults: BTreeMap<&'static str, u64>,
     must_be_zero: BTreeMap<&'static str, u64>,
     counted_apart: BTreeMap<&'static str, u64>,
-    /// Seeds that repeat the rounds in which something was not zero.
+    /// Seeds that repeat the rounds in which something was not zero, or that came to no end.
     failed_seeds: Vec<u64>,
     ok: bool,
 }
@@ -60,6 +60,12 @@ impl Report {
         }
     }
 
+    /// Remembers a round that proved nothing, because it came to no end.
+    pub(crate) fn add_unplayed(&mut self, seed: u64) {
+        self.failed_seeds.push(seed);
+        self.ok = false;
+    }
+
     /// Whether everything that must be 0 is.
     pub(crate) fn is_ok(&self) -> bool {
         self.ok
@@ -93,5 +99,9 @@ mod tests {
         assert_eq!(json["counted_apart"]["dead_letters"], 1);
         assert_eq!(json["failed_seeds"], serde_json::json!([8]));
         assert_eq!(json["ok"], false);
+
+        let mut report = Report::of(7);
+        report.add_unplayed(7);
+        assert!(!report.is_ok());
     }
 }

@@ -82,7 +82,8 @@ async fn trouble(
 async fn settled(stage: &Stage, owed: &[Owed], journal: &Journal) -> anyhow::Result<Findings> {
     let mut last = Ok(Findings::default());
     while journal.elapsed() < TROUBLE + HEAL {
-        last = look(stage, owed, journal.injected().clone()).await;
+        let injected = journal.injected().clone();
+        last = look(stage, owed, injected).await;
         if last.as_ref().is_ok_and(Findings::is_ok) {
             journal.say("everything has settled");
             break;

@@ -170,7 +170,8 @@ impl Stage {
             } else {
                 ("submit_window=20h", "spread=1h")
             };
-            for value in [window, spread, "catch_up=20h"] {
+            // A job of an agent that has forgotten it ends at its deadline, which lies inside the round.
+            for value in [window, spread, "catch_up=20h", "deadline=80m"] {
                 arguments.extend(["--policy", value]);
             }
             self.run(&arguments, &[]).await?;

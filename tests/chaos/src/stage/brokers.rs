@@ -1,6 +1,7 @@
 //! One broker, or a cluster of three, and what they suffer.
 
 mod cluster;
+mod ports;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -48,14 +49,14 @@ impl Brokers {
             false => None,
         };
         let mut members = Vec::new();
-        for number in 0..count {
+        for (number, port) in ports::free(count)?.into_iter().enumerate() {
             let folder = folder.join(name(number));
             std::fs::create_dir(&folder)?;
             let mut config = LIMITS.to_owned();
             if let Some(routes) = &routes {
                 config += &format!("server_name: {}\n{}", name(number), routes.config(number));
             }
-            let server = start(binary.clone(), folder, &config).await?;
+            let server = start(binary.clone(), folder, port, &config).await?;
             members.push(Member {
                 url: server.url(),
                 server: Mutex::new(server),
@@ -169,11 +170,11 @@ fn name(number: usize) -> String {
     format!("broker-{}", number + 1)
 }
 
-async fn start(binary: Binary, folder: PathBuf, config: &str) -> anyhow::Result<Server> {
+async fn start(binary: Binary, folder: PathBuf, port: u16, config: &str) -> anyhow::Result<Server> {
     let file = folder.join("server.conf");
     std::fs::write(&file, config)?;
     let options = Options {
-        port: Port::Free,
+        port: Port::Fixed(port),
         folder,
         config: Some(file),
         own_group: true,

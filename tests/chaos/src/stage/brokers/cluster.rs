@@ -1,8 +1,9 @@
 //! How the brokers of a cluster reach each other: each pair over a proxy of its own, so that one of them can be cut off.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 
+use super::ports;
 use crate::proxy::Proxy;
 
 /// The ways between all brokers.
@@ -23,7 +24,10 @@ struct Way {
 impl Routes {
     /// Lays them.
     pub(super) async fn lay(count: usize) -> io::Result<Self> {
-        let listen = free_addresses(count)?;
+        let listen: Vec<SocketAddr> = ports::free(count)?
+            .into_iter()
+            .map(|port| (Ipv4Addr::LOCALHOST, port).into())
+            .collect();
         let mut ways = Vec::new();
         for from in 0..count {
             for (to, address) in listen.iter().enumerate() {
@@ -63,12 +67,4 @@ impl Routes {
             .filter(move |way| way.from == number || way.to == number)
             .map(|way| &way.proxy)
     }
-}
-
-/// All of them are held until the last is found, so that they differ.
-fn free_addresses(count: usize) -> io::Result<Vec<SocketAddr>> {
-    let listeners: io::Result<Vec<TcpListener>> = (0..count)
-        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .collect();
-    listeners?.iter().map(TcpListener::local_addr).collect()
 }
