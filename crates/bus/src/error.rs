@@ -111,6 +111,14 @@ pub enum BusError {
         /// JetStream's words.
         description: String,
     },
+    /// JetStream is not able to do it now, as while a cluster has no leader. Nothing was done.
+    #[error("{what}: JetStream cannot do it at present: {description}")]
+    Unavailable {
+        /// What was asked.
+        what: String,
+        /// JetStream's words.
+        description: String,
+    },
     /// JetStream refused. Nothing was done.
     #[error("{what}: refused by JetStream with {code}: {description}")]
     Refused {
@@ -164,6 +172,7 @@ impl BusError {
             Self::Unreachable { .. }
                 | Self::Unknown { .. }
                 | Self::Nobody { .. }
+                | Self::Unavailable { .. }
                 | Self::Answer { .. }
         )
     }

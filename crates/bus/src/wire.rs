@@ -126,6 +126,10 @@ impl ApiError {
                 what: what.into(),
                 description: self.description,
             },
+            _ if self.is_transient() => BusError::Unavailable {
+                what: what.into(),
+                description: self.description,
+            },
             code => BusError::Refused {
                 what: what.into(),
                 code,
@@ -313,5 +317,28 @@ impl Bus {
             tokio::time::sleep(wait).await;
             attempt += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cluster says so while it has no leader, for longer than one request has patience. A role that took it for a
+    /// refusal would end.
+    #[test]
+    fn what_is_unavailable_is_asked_for_again() {
+        let said = |code, err_code| {
+            let description = "JetStream system temporarily unavailable".into();
+            let error = ApiError {
+                code,
+                err_code,
+                description,
+            };
+            error.into_error("reading")
+        };
+        assert!(said(503, 10_008).is_transient());
+        assert!(!said(400, 10_008).is_transient());
+        assert!(!said(404, code::STREAM_NOT_FOUND).is_transient());
     }
 }

@@ -60,6 +60,10 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
             &world.agents.iter().map(AgentView::of).collect::<Vec<_>>(),
         ))
     }),
+    open("POST /lab/agents/restart", |world, _| {
+        life::restart_agents(world);
+        done(Ok(()))
+    }),
     open("PATCH /lab/agents/{}", |world, call| {
         done(change_agent(world, call.param(0), input(call)?))
     }),

@@ -144,6 +144,28 @@ pub(crate) fn poll_soon(world: &mut World, name: &str) {
     );
 }
 
+/// The agents' hosts start again, and what they ran is forgotten: nothing of it is ever reported. A start posts
+/// `waiting`, whatever a person had set, and leaves the job in the record, which only the job's end would clear.
+pub(crate) fn restart_agents(world: &mut World) {
+    let names: Vec<String> = world
+        .agents
+        .iter()
+        .filter(|agent| agent.simulation.as_ref().is_some_and(|agent| !agent.dead))
+        .map(|agent| agent.name.clone())
+        .collect();
+    for name in names {
+        let Some(agent) = world.agents.get_mut(&name) else {
+            continue;
+        };
+        agent.post_state("waiting", "");
+        let run = agent.simulation.as_mut().and_then(|agent| agent.run.take());
+        if let Some(run) = run {
+            world.agents.running.remove(&run.serial());
+        }
+        poll_soon(world, &name);
+    }
+}
+
 fn poll(world: &mut World, name: &str) {
     let Some(agent) = world.agents.get_mut(name) else {
         return;

@@ -168,6 +168,11 @@ impl Lab {
         control::remove_agent(&mut self.desk.world(), name)
     }
 
+    /// Starts all agents again: what they ran is forgotten, and never reported.
+    pub fn restart_agents(&self) {
+        life::restart_agents(&mut self.desk.world());
+    }
+
     /// Puts a machine and its agent into a rack (a MAAS tag, made when new).
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod accounts;
 mod adopt;
 mod cancel;
+mod decisions;
 mod error;
 mod recent;
 mod report;

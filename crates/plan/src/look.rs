@@ -63,6 +63,12 @@ pub fn needs_agent(state: &str) -> bool {
     state == "cancelled"
 }
 
+/// Whether an agent in this state works on nothing, whatever job its record names: an agent that was killed at work and
+/// starts again posts that it waits, and leaves the job in its record until its next one.
+pub fn waits_for_work(state: Option<&str>) -> bool {
+    state == Some("waiting")
+}
+
 /// Draws the conclusion of a look. `running` says that the claim is `running`: before that, a job that is not there may
 /// still arrive, and proves nothing.
 pub fn conclude(task: &Watch, running: bool, seen: Seen<'_>) -> Conclusion {

@@ -158,6 +158,8 @@ impl Sweep {
         let Fate::Planned(planned) = &record.fate else {
             return Ok(());
         };
+        // Perhaps the tick is not there yet, or will never be.
+        self.ledger.tell_decisions(&record).await?;
         for (machine, job) in machines {
             if record.outcomes.contains_key(&machine) {
                 continue;
@@ -188,6 +190,7 @@ impl Sweep {
             let old = now.duration_since(last_change(record)) >= signed(self.settings.settle);
             if record.is_complete() && old {
                 tracing::warn!(rack.name = %record.rack, cycle.id = %record.cycle, "nobody told this cycle's end: telling it");
+                self.ledger.tell_decisions(record).await?;
                 self.ledger.close(&record.rack, record.cycle).await?;
             }
         }

@@ -251,10 +251,12 @@ impl Handler {
         })
     }
 
-    /// The job that its agent says to be working on.
+    /// The job that its agent works on. One that waits for work still names its last job.
     async fn agent_job(&self, task: &Watch) -> Result<Option<String>, Trouble> {
         let agent = self.testflinger.agent(task.machine.as_str()).await?;
-        Ok(agent.and_then(|agent| agent.job_id))
+        Ok(agent
+            .filter(|agent| !plan::look::waits_for_work(agent.state.as_deref()))
+            .and_then(|agent| agent.job_id))
     }
 
     /// Tells once that a job is overdue; makes M9 where it is due; and repeats the request at Testflinger on each look,

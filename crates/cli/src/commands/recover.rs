@@ -204,7 +204,9 @@ async fn has_been_let_go(
         return Ok(false);
     }
     let agent = testflinger.agent(job.machine.as_str()).await?;
-    let at_work = agent.and_then(|agent| agent.job_id?.parse::<JobId>().ok());
+    let at_work = agent
+        .filter(|agent| !plan::look::waits_for_work(agent.state.as_deref()))
+        .and_then(|agent| agent.job_id?.parse::<JobId>().ok());
     Ok(at_work != Some(job.job))
 }
 

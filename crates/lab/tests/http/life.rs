@@ -339,6 +339,30 @@ async fn a_dead_agent_reports_nothing_more() {
 }
 
 #[tokio::test]
+async fn agents_that_start_again_have_forgotten_what_they_ran() {
+    // Slow enough that the job would still be at work long after the test.
+    let bench = Bench::start(LabConfig {
+        speed: 20.0,
+        ..fast()
+    })
+    .await;
+    let id = bench.submit("r1-m01").await;
+    bench
+        .until(&id, |result| result["job_state"] == "provision")
+        .await;
+    bench.lab.restart_agents();
+    let agent = bench.lab.agent("r1-m01").unwrap();
+    assert_eq!(agent.state.as_deref(), Some("waiting"));
+    assert_eq!(agent.job_id, Some(id.clone()));
+    // It asks for the next job, and of the first one nothing is heard any more.
+    let next = bench.submit("r1-m01").await;
+    bench
+        .until(&next, |result| result["job_state"] == "provision")
+        .await;
+    assert_eq!(bench.result(&id).await["job_state"], "provision");
+}
+
+#[tokio::test]
 async fn who_fails_follows_from_the_seed() {
     let config = LabConfig {
         machines: 12,

@@ -6,10 +6,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use ledger::LedgerError;
 use model::cycle::{CycleRecord, Fate, Planned};
-use model::event::{Event, Fact};
 use model::id::JobId;
 use model::name::MachineName;
-use model::outcome::{Counts, Outcome};
 use model::subject::Subject;
 
 use super::Handler;
@@ -18,57 +16,21 @@ use super::Handler;
 const BATCH: usize = 250;
 /// Batches under way at a time.
 const BATCHES: usize = 4;
-/// Skip events under way at a time.
-const EVENTS: usize = 64;
 
 impl Handler {
-    /// Publishes what the record says, and ends the cycle when nothing is left to wait for.
+    /// Publishes what the record says, and ends the cycle when nothing is left to wait for. The decisions come first, so
+    /// that they precede the cycle's end; whoever closed the cycle has told them.
     pub(super) async fn carry_out(&self, record: &CycleRecord) -> Result<(), LedgerError> {
         if let Fate::Planned(planned) = &record.fate
             && !record.closed
         {
-            self.tell(record, planned).await?;
+            self.ledger.tell_decisions(record).await?;
             self.send_submits(record, planned).await?;
         }
         if record.is_complete() {
             self.ledger.close(&record.rack, record.cycle).await?;
         }
         Ok(())
-    }
-
-    /// The decisions as events; before the submits, so that they precede the cycle's end.
-    async fn tell(&self, record: &CycleRecord, planned: &Planned) -> Result<(), LedgerError> {
-        let skips = planned
-            .skip
-            .values()
-            .cloned()
-            .map(Outcome::Skipped)
-            .collect::<Vec<_>>();
-        let summary = Fact::CyclePlanned {
-            deploy: planned.deploy.len(),
-            skip: Counts::of(&skips).reasons,
-            deploy_by: planned.deploy_by,
-            spread: planned.spread,
-        };
-        let event = |fact| Event {
-            time: planned.at,
-            rack: record.rack.clone(),
-            cycle: record.cycle,
-            fact,
-        };
-        self.ledger.publish(&event(summary)).await?;
-        let mut skips = Vec::with_capacity(planned.skip.len());
-        for (machine, skip) in &planned.skip {
-            skips.push(event(Fact::MachineSkipped {
-                machine: machine.clone(),
-                skip: skip.clone(),
-            }));
-        }
-        stream::iter(skips)
-            .map(|event| async move { self.ledger.publish(&event).await })
-            .buffer_unordered(EVENTS)
-            .try_collect()
-            .await
     }
 
     async fn send_submits(

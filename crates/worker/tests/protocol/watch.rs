@@ -492,3 +492,20 @@ async fn cancelled_in_testflinger_is_over_only_when_its_agent_let_go_on_two_look
     let record = rack.ended(task.cycle).await;
     assert_eq!(record.outcomes[&task.machine], Outcome::Cancelled);
 }
+
+/// Nothing clears the job from the record of an agent that was killed: without this the machine would never be free.
+#[tokio::test]
+async fn an_agent_that_was_killed_at_work_has_let_its_job_go() {
+    let world = World::start().await;
+    let (rack, task) = running(&world, "r1").await;
+    rack.report(&task, "cancelled", phases([])).await;
+    rack.works_on(&task.machine, &task.job.to_string()).await;
+    look(&rack, &task).await;
+    assert!(is_claimed(&rack, &task).await);
+    rack.starts_again(&task.machine).await;
+    look(&rack, &task).await;
+    assert!(is_claimed(&rack, &task).await);
+    look(&rack, &task).await;
+    let record = rack.ended(task.cycle).await;
+    assert_eq!(record.outcomes[&task.machine], Outcome::Cancelled);
+}

@@ -84,9 +84,20 @@ impl Rack {
         self.tell(&format!("v1/result/{}", task.job), &body).await;
     }
 
-    /// What the agent says that it works on.
+    /// What the agent says that it works on; nothing is an empty text.
     pub(crate) async fn works_on(&self, machine: &MachineName, job: &str) {
-        let body = json!({"job_id": job});
+        let state = if job.is_empty() {
+            "waiting"
+        } else {
+            "provision"
+        };
+        let body = json!({"job_id": job, "state": state});
+        self.tell(&format!("v1/agents/data/{machine}"), &body).await;
+    }
+
+    /// The agent was killed at work and has started again: its record still names the job.
+    pub(crate) async fn starts_again(&self, machine: &MachineName) {
+        let body = json!({"state": "waiting"});
         self.tell(&format!("v1/agents/data/{machine}"), &body).await;
     }
 

@@ -1,0 +1,183 @@
+//! One broker, or a cluster of three, and what they suffer.
+
+mod cluster;
+mod ports;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use async_nats::Client;
+use broker::{Binary, Options, Port, Server};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::fault::{Cable, Node};
+use cluster::Routes;
+
+/// The broker must not make its limits from the free space of the disk.
+const LIMITS: &str = "jetstream { max_file_store: 4GB, max_memory_store: 256MB }\n";
+/// Brokers of a cluster.
+const CLUSTER: usize = 3;
+/// How long the brokers may take to say who leads.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// All brokers of a round. They end with this value.
+pub(crate) struct Brokers {
+    members: Vec<Member>,
+    /// `None` when there is one only.
+    routes: Option<Routes>,
+}
+
+struct Member {
+    url: String,
+    server: Mutex<Server>,
+}
+
+impl Brokers {
+    /// Starts one, or three that find each other.
+    pub(crate) async fn start(
+        binary: Binary,
+        folder: &Path,
+        cluster: bool,
+    ) -> anyhow::Result<Self> {
+        let count = if cluster { CLUSTER } else { 1 };
+        let routes = match cluster {
+            true => Some(Routes::lay(count).await?),
+            false => None,
+        };
+        let mut members = Vec::new();
+        for (number, port) in ports::free(count)?.into_iter().enumerate() {
+            let folder = folder.join(name(number));
+            std::fs::create_dir(&folder)?;
+            let mut config = LIMITS.to_owned();
+            if let Some(routes) = &routes {
+                config += &format!("server_name: {}\n{}", name(number), routes.config(number));
+            }
+            let server = start(binary.clone(), folder, port, &config).await?;
+            members.push(Member {
+                url: server.url(),
+                server: Mutex::new(server),
+            });
+        }
+        Ok(Self { members, routes })
+    }
+
+    /// Where clients connect, straight.
+    pub(crate) fn urls(&self) -> String {
+        let urls: Vec<&str> = self
+            .members
+            .iter()
+            .map(|member| member.url.as_str())
+            .collect();
+        urls.join(",")
+    }
+
+    /// The same as socket addresses.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.members
+            .iter()
+            .filter_map(|member| member.url.rsplit(':').next()?.parse().ok())
+            .map(|port: u16| (Ipv4Addr::LOCALHOST, port).into())
+            .collect()
+    }
+
+    /// The number of a broker. When nobody leads, any is as good.
+    pub(crate) async fn find(&self, node: Node) -> usize {
+        let leader = match node {
+            Node::Only => return 0,
+            Node::Leader | Node::Follower(_) => self.leader().await.unwrap_or(0),
+        };
+        match node {
+            Node::Follower(which) => (leader + 1 + usize::from(which)) % self.members.len(),
+            Node::Only | Node::Leader => leader,
+        }
+    }
+
+    /// The broker that leads the stream of tasks.
+    async fn leader(&self) -> anyhow::Result<usize> {
+        let info = timeout(ANSWERS_WITHIN, self.stream_info("TASK")).await??;
+        let leader = info["cluster"]["leader"].as_str();
+        let numbers = 0..self.members.len();
+        numbers
+            .into_iter()
+            .find(|number| leader == Some(name(*number).as_str()))
+            .context("nobody leads")
+    }
+
+    /// An error unless the streams are stored on every broker.
+    pub(crate) async fn check_replicas(&self) -> anyhow::Result<()> {
+        let info = self.stream_info("TASK").await?;
+        let replicas = info["config"]["num_replicas"].as_u64().unwrap_or(0);
+        if replicas != self.members.len() as u64 {
+            bail!(
+                "`racktick setup` with RACKTICK_REPLICAS={} made streams with {replicas} replicas",
+                self.members.len()
+            );
+        }
+        Ok(())
+    }
+
+    async fn stream_info(&self, stream: &str) -> anyhow::Result<Value> {
+        let addresses: Vec<&str> = self.members.iter().map(|member| &*member.url).collect();
+        let client: Client = async_nats::connect(addresses).await?;
+        let subject = format!("$JS.API.STREAM.INFO.{stream}");
+        let answer = client.request(subject, "".into()).await?;
+        Ok(serde_json::from_slice(&answer.payload)?)
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn kill(&self, number: usize) -> anyhow::Result<()> {
+        let mut server = self.members[number].server.lock().await;
+        server.kill().await.context("a broker cannot be killed")
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub(crate) async fn stop(&self, number: usize) -> anyhow::Result<()> {
+        let mut server = self.members[number].server.lock().await;
+        server.stop().await.context("a broker cannot be stopped")
+    }
+
+    /// Starts it again with its store.
+    pub(crate) async fn restart(&self, number: usize) -> anyhow::Result<()> {
+        let mut server = self.members[number].server.lock().await;
+        Ok(server.restart().await?)
+    }
+
+    /// All numbers.
+    pub(crate) fn numbers(&self) -> std::ops::Range<usize> {
+        0..self.members.len()
+    }
+
+    /// It and the others do not reach each other any more.
+    pub(crate) fn cut_off(&self, number: usize) {
+        if let Some(routes) = &self.routes {
+            routes.of(number).for_each(|route| route.harm(Cable::Cut));
+        }
+    }
+
+    /// They reach each other again.
+    pub(crate) fn bring_back(&self, number: usize) {
+        if let Some(routes) = &self.routes {
+            routes.of(number).for_each(|route| route.heal());
+        }
+    }
+}
+
+fn name(number: usize) -> String {
+    format!("broker-{}", number + 1)
+}
+
+async fn start(binary: Binary, folder: PathBuf, port: u16, config: &str) -> anyhow::Result<Server> {
+    let file = folder.join("server.conf");
+    std::fs::write(&file, config)?;
+    let options = Options {
+        port: Port::Fixed(port),
+        folder,
+        config: Some(file),
+        own_group: true,
+    };
+    Ok(Server::start(binary, options).await?)
+}
