@@ -29,7 +29,7 @@ impl fmt::Display for Act {
     }
 }
 
-/// How long the denial of a request may come after that of its inbox: they leave the server together.
+/// How long a denial may come after another, or after an answer, that left the server after it.
 const SECOND_WORD: Duration = Duration::from_millis(300);
 
 /// Something the broker denied.
@@ -205,6 +205,11 @@ impl Watch {
             Ok(Some(publish)) => publish,
             _ => denial,
         }
+    }
+
+    /// What was denied before an answer came: the answer takes a shorter way.
+    pub(crate) async fn denied_before(&mut self) -> Option<Denial> {
+        tokio::time::timeout(SECOND_WORD, self.denied()).await.ok()
     }
 }
 

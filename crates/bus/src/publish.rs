@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::connect::Bus;
-use crate::denied::Inbox;
+use crate::denied::{Inbox, Watch};
 use crate::error::BusError;
 use crate::wire::{ApiError, NoAnswer, PATIENCE, code, header, pause};
 
@@ -241,7 +241,9 @@ impl Bus {
         let since = Instant::now();
         let mut attempt = 0;
         loop {
-            let answer = self.send_batch(first, last).await;
+            let subjects = messages.iter().map(|message| message.subject.to_string());
+            let mut watch = self.denials.watch(subjects.collect(), Inbox::Shared);
+            let answer = self.send_batch(&mut watch, first, last).await;
             let again = since.elapsed() < PATIENCE;
             let mut wait = pause(attempt);
             match answer {
@@ -252,6 +254,14 @@ impl Bus {
                             source: source.into(),
                         }
                     })?;
+                    let is_odd = |error: &ApiError| {
+                        error.err_code != code::BATCH_DUPLICATE && !error.is_transient()
+                    };
+                    if ack.error.as_ref().is_some_and(is_odd)
+                        && let Some(denial) = watch.denied_before().await
+                    {
+                        return Err(denial.into_error(&what));
+                    }
                     match ack.error {
                         None => return Ok(Batch::Stored),
                         Some(error) if error.err_code == code::BATCH_DUPLICATE => {
@@ -288,17 +298,11 @@ impl Bus {
     /// All but the last message go out unanswered; the last one commits.
     async fn send_batch(
         &self,
+        watch: &mut Watch,
         first: &[Outgoing],
         last: &Outgoing,
     ) -> Result<async_nats::Message, NoAnswer> {
         let batch = Uuid::new_v4().to_string();
-        let subjects = first.iter().chain([last]);
-        let watch = self.denials.watch(
-            subjects
-                .map(|message| message.subject.to_string())
-                .collect(),
-            Inbox::Shared,
-        );
         let headers = |message: &Outgoing, position: usize| {
             let mut headers = message.headers();
             headers.insert(header::BATCH_ID, batch.as_str());

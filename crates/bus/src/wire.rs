@@ -203,14 +203,15 @@ impl Bus {
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<Message, NoAnswer> {
-        let watch = self.denials.watch(vec![subject.clone()], Inbox::Shared);
-        self.ask_watching(watch, subject, headers, payload).await
+        let mut watch = self.denials.watch(vec![subject.clone()], Inbox::Shared);
+        self.ask_watching(&mut watch, subject, headers, payload)
+            .await
     }
 
     /// The same, with an ear on what is denied of more than the request itself.
     pub(crate) async fn ask_watching(
         &self,
-        mut watch: Watch,
+        watch: &mut Watch,
         subject: String,
         headers: Option<HeaderMap>,
         payload: Bytes,

@@ -16,7 +16,7 @@ const PUBLISH: &[(&str, &[Who])] = &[
     ("rack.schedule.r1.20301121T060000Z", &[Role(Scheduler)]),
     (
         "rack.schedule.r1.retry.1053ce94-f362-5d76-9851-f01f98a1a733",
-        &[Role(Worker)],
+        &[Role(Scheduler), Role(Worker)],
     ),
     ("rack.other", &[]),
     // Work.
@@ -27,7 +27,7 @@ const PUBLISH: &[(&str, &[Who])] = &[
     ("task.watch.r1.m1", &[Role(Operator)]),
     (
         "task.wait.submit.1053ce94-f362-5d76-9851-f01f98a1a733",
-        &[Role(Worker)],
+        &[Role(Scheduler), Role(Worker)],
     ),
     (
         "task.wait.watch.1053ce94-f362-5d76-9851-f01f98a1a733",
@@ -68,6 +68,15 @@ const PUBLISH: &[(&str, &[Who])] = &[
     // Reading.
     (
         "$JS.API.STREAM.INFO.EVENTS",
+        &[
+            Role(Scheduler),
+            Role(Worker),
+            Role(Dashboard),
+            Role(Operator),
+        ],
+    ),
+    (
+        "$JS.API.CONSUMER.INFO.TASK.submit",
         &[
             Role(Scheduler),
             Role(Worker),
