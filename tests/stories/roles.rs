@@ -76,6 +76,8 @@ async fn the_whole_system_works_with_a_key_per_role() {
         .await;
     assert!(told.contains(&last.to_string()), "{told}");
     system.run(&["doctor"]).await;
+    let found = system.try_run(&["recover", "--dry-run"]).await;
+    assert!(!found.stderr.contains("does not let"), "{found:?}");
 
     // A dead letter is listed, shown, replayed in vain, and dropped.
     system.tick(b"no such rack!").await;
