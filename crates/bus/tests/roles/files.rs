@@ -116,20 +116,25 @@ fn what_is_not_what_it_should_be_is_named_and_left_alone() {
 #[tokio::test]
 async fn the_shipped_configuration_is_valid_once_there_are_keys() {
     let place = tempfile::tempdir().unwrap();
-    for name in ["server.conf", "secure.conf"] {
+    fs::create_dir(place.path().join("cluster")).unwrap();
+    let secure = ["secure.conf", "cluster/secure.conf"];
+    for name in ["server.conf", "cluster/server.conf"].iter().chain(&secure) {
         fs::copy(workspace().join("nats").join(name), place.path().join(name)).unwrap();
     }
-    let valid = async || {
-        let mut check = Command::new(binary().await.path());
-        check
-            .current_dir(place.path())
-            .args(["-t", "-c", "secure.conf"]);
+    let program = binary().await;
+    let valid = |file: &str| {
+        let mut check = Command::new(program.path());
+        check.current_dir(place.path()).args(["-t", "-c", file]);
         check.output().unwrap()
     };
-    assert!(!valid().await.status.success(), "there are no keys");
+    for file in secure {
+        assert!(!valid(file).status.success(), "there are no keys");
+    }
     make(&place.path().join("keys"), &[]).unwrap();
-    let output = valid().await;
-    assert!(output.status.success(), "{output:?}");
+    for file in secure {
+        let output = valid(file);
+        assert!(output.status.success(), "{file}: {output:?}");
+    }
 }
 
 #[tokio::test]
