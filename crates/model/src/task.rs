@@ -230,6 +230,11 @@ pub struct Watch {
     /// Whether a look before this one told that the job is overdue.
     #[serde(default)]
     pub overdue: bool,
+    /// When the job becomes overdue. Set only where its claim was running and nobody had asked to cancel it when this
+    /// look was armed, and only on a look that replaced none: such a look need not read the claim to find the job at
+    /// work and arm the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
     /// W3C trace context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -254,6 +259,7 @@ impl Submit {
             let_go: 0,
             failed: 0,
             overdue: false,
+            deadline: None,
             traceparent: self.traceparent.clone(),
         }
     }

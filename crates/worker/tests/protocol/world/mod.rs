@@ -215,7 +215,12 @@ impl Rack {
     }
 
     pub(crate) fn watcher(&self) -> worker::watch::Handler {
-        worker::watch::Handler::new(self.ledger(), self.looks.clone())
+        self.watcher_on(self.ledger())
+    }
+
+    /// In the process that this ledger belongs to.
+    pub(crate) fn watcher_on(&self, ledger: Ledger) -> worker::watch::Handler {
+        worker::watch::Handler::new(ledger, self.looks.clone())
     }
 
     pub(crate) fn ticker(&self) -> worker::tick::Handler {
