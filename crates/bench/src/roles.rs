@@ -19,10 +19,11 @@ use worker::{Settings, Timing};
 
 use crate::arguments::Role;
 use crate::plain::{self, Loop};
+use crate::raw;
 use crate::stage::{LabAddress, WARM};
 
 /// Machines of the rack that warms everything up.
-const WARM_MACHINES: u32 = 20;
+pub(crate) const WARM_MACHINES: u32 = 20;
 /// `racktick`'s own default.
 const SETTLE: Duration = Duration::from_secs(300);
 
@@ -54,6 +55,7 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<()> {
     match role {
         Role::Lab { orders } => lab(serde_json::from_str(&orders)?).await,
         Role::Plain { orders } => plain(serde_json::from_str(&orders)?).await,
+        Role::Raw { orders } => raw(serde_json::from_str(&orders)?).await,
         Role::Worker { orders } => {
             let orders: WorkerOrders = serde_json::from_str(&orders)?;
             match orders.threads {
@@ -104,6 +106,14 @@ async fn plain(orders: plain::Orders) -> anyhow::Result<()> {
     say(&"ready")?;
     told(&mut input).await?;
     say(&plain.run(&racks).await?)
+}
+
+async fn raw(orders: raw::Orders) -> anyhow::Result<()> {
+    let mut input = BufReader::new(stdin());
+    let program = raw::Program::new(orders).await?;
+    say(&"ready")?;
+    told(&mut input).await?;
+    say(&program.run().await?)
 }
 
 async fn worker(orders: WorkerOrders) -> anyhow::Result<()> {
