@@ -51,6 +51,9 @@ pub(crate) struct Arguments {
     /// Threads of the worker
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) threads: u8,
+    /// Threads of the plain loop
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) loop_threads: u8,
     /// Only measure the worker's memory while jobs wait
     #[arg(long)]
     pub(crate) memory: bool,

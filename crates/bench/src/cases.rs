@@ -67,6 +67,19 @@ impl Size {
         }
     }
 
+    /// The same number in 100 racks, of which the second half shows what a waiting job takes.
+    fn waiting(self) -> Shape {
+        let machines = match self {
+            Self::Thousand => 10,
+            Self::TenThousand => 100,
+        };
+        Shape {
+            racks: 100,
+            machines,
+            looks: 1,
+        }
+    }
+
     pub(crate) fn shape(self, looks: u32) -> Shape {
         let (racks, machines) = match self {
             Self::Thousand => (1, 1000),
@@ -141,7 +154,7 @@ pub(crate) async fn run(
             let shape = case.size.shape(arguments.looks);
             let beside = match loops.get(&case.size) {
                 Some(run) => Run::clone(run),
-                None => plain(shape).await?,
+                None => plain(shape, arguments.loop_threads).await?,
             };
             loops.insert(case.size, beside.clone());
             let done = one(*case, shape, beside, arguments, binary).await?;
@@ -177,7 +190,7 @@ async fn one(
         false => None,
     };
     let waiting = match case.memory {
-        true => Some(waiting(shape, arguments, binary).await?),
+        true => Some(waiting(case.size.waiting(), arguments, binary).await?),
         false => None,
     };
     Ok(Round {

@@ -100,10 +100,12 @@ impl Spread {
     }
 }
 
-/// Memory while jobs wait for their next look, in bytes. `before`: after a small cycle, with no job waiting.
+/// Memory while jobs wait for their next look, in bytes. `before`: when only the first half of them waited.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Waiting {
     pub(crate) shape: Shape,
+    /// Jobs that the second half added.
+    pub(crate) added: usize,
     pub(crate) worker_before: u64,
     pub(crate) broker_before: u64,
     pub(crate) worker_now: u64,
@@ -113,12 +115,12 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Of worker and broker together, by which they grew.
+    /// Of worker and broker together, by which they grew for each job of the second half.
     pub(crate) fn bytes_per_job(&self) -> f64 {
         let grown = |now: u64, before: u64| now as f64 - before as f64;
         let worker = grown(self.worker_now, self.worker_before);
         let broker = grown(self.broker_now, self.broker_before);
-        (worker + broker) / self.shape.jobs() as f64
+        (worker + broker) / self.added as f64
     }
 }
 

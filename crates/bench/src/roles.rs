@@ -23,7 +23,7 @@ use crate::raw;
 use crate::stage::{LabAddress, WARM};
 
 /// Machines of the rack that warms everything up.
-pub(crate) const WARM_MACHINES: u32 = 20;
+const WARM_MACHINES: u32 = 20;
 /// `racktick`'s own default.
 const SETTLE: Duration = Duration::from_secs(300);
 
@@ -54,26 +54,35 @@ pub(crate) struct SchedulerOrders {
 pub(crate) async fn run(role: Role) -> anyhow::Result<()> {
     match role {
         Role::Lab { orders } => lab(serde_json::from_str(&orders)?).await,
-        Role::Plain { orders } => plain(serde_json::from_str(&orders)?).await,
+        Role::Plain { orders } => {
+            let orders: plain::Orders = serde_json::from_str(&orders)?;
+            on_threads(orders.threads, plain(orders)).await
+        }
         Role::Raw { orders } => raw(serde_json::from_str(&orders)?).await,
         Role::Worker { orders } => {
             let orders: WorkerOrders = serde_json::from_str(&orders)?;
-            match orders.threads {
-                1 => worker(orders).await,
-                threads => {
-                    let runtime = Builder::new_multi_thread()
-                        .worker_threads(threads.into())
-                        .enable_all()
-                        .build()?;
-                    let worked = runtime.spawn(worker(orders)).await;
-                    // A runtime cannot be dropped inside another.
-                    runtime.shutdown_background();
-                    worked?
-                }
-            }
+            on_threads(orders.threads, worker(orders)).await
         }
         Role::Scheduler { orders } => scheduler(serde_json::from_str(&orders)?).await,
     }
+}
+
+/// Runs on this thread, or on so many others.
+async fn on_threads(
+    threads: u8,
+    work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) -> anyhow::Result<()> {
+    if threads == 1 {
+        return work.await;
+    }
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads.into())
+        .enable_all()
+        .build()?;
+    let worked = runtime.spawn(work).await;
+    // A runtime cannot be dropped inside another.
+    runtime.shutdown_background();
+    worked?
 }
 
 async fn lab(orders: LabOrders) -> anyhow::Result<()> {

@@ -18,8 +18,8 @@ use crate::plain::{Measured, Orders};
 use crate::process::cpu;
 use crate::racktick::{self, seconds, tick};
 use crate::report;
-use crate::roles::{SchedulerOrders, WARM_MACHINES};
-use crate::stage::{self, Shape, Stage, Surroundings, WARM};
+use crate::roles::SchedulerOrders;
+use crate::stage::{self, Shape, Stage, Surroundings};
 use crate::sync::SyncPolicy;
 use crate::table::Table;
 
@@ -109,7 +109,7 @@ async fn some(arguments: &Arguments, own_shape: bool, binary: &Binary) -> anyhow
                 arguments.rounds()
             ));
             pairs.push(Pair {
-                plain: plain(shape).await?,
+                plain: plain(shape, arguments.loop_threads).await?,
                 racktick: racktick::run(shape, surroundings, arguments, binary).await?,
             });
         }
@@ -149,13 +149,14 @@ async fn binary(arguments: &Arguments) -> anyhow::Result<Binary> {
 }
 
 /// One run of the plain loop against a lab of its own.
-pub(crate) async fn plain(shape: Shape) -> anyhow::Result<Run> {
+pub(crate) async fn plain(shape: Shape, threads: u8) -> anyhow::Result<Run> {
     let folder = tempfile::tempdir()?;
     let (lab, address) = stage::lab(shape, folder.path()).await?;
     let orders = Orders {
         lab: address.clone(),
         racks: shape.racks(),
         looks: shape.looks,
+        threads,
     };
     let mut plain = Child::start("plain", &orders, folder.path())?;
     let _: String = plain.hear().await?;
@@ -193,15 +194,19 @@ pub(crate) async fn waiting(
         ..Policy::default()
     };
     let stage = Stage::open(shape, policy, ONE_WORKER, arguments, binary).await?;
-    // A small cycle first: what a worker and a broker have in memory at all, they have then.
-    tick(&stage, &[WARM.to_owned()]).await?;
-    wait_for_looks(&stage, WARM_MACHINES as usize).await?;
+    let witness = Witness::new(&stage.address.control).await?;
+    let racks = shape.racks();
+    // The first half also brings what a worker and a broker need for such cycles at all, for instance to read the list
+    // of all agents. What the second half adds is the jobs' own.
+    let (first, second) = racks.split_at(racks.len() / 2);
+    let first_jobs = first.len() * shape.machines as usize;
+    tick(&stage, first).await?;
+    wait_for_looks(&stage, first_jobs).await?;
+    sleep(CALM).await;
     let (worker_before, _) = stage.worker_memory()?;
     let broker_before = stage.brokers.memory()?;
-    let witness = Witness::new(&stage.address.control).await?;
-    tick(&stage, &shape.racks()).await?;
-    wait_for_looks(&stage, WARM_MACHINES as usize + shape.jobs()).await?;
-    // What a cycle needed for a moment is given back within seconds; what jobs need stays.
+    tick(&stage, second).await?;
+    wait_for_looks(&stage, shape.jobs()).await?;
     sleep(CALM).await;
     let (worker_now, worker_peak) = stage.worker_memory()?;
     let broker_now = stage.brokers.memory()?;
@@ -209,6 +214,7 @@ pub(crate) async fn waiting(
     stage.close().await?;
     Ok(Waiting {
         shape,
+        added: shape.jobs() - first_jobs,
         worker_before,
         broker_before,
         worker_now,

@@ -29,7 +29,7 @@ pub(crate) struct Row {
     cpu_ratio: Option<f64>,
     /// Jobs per second at this size, as a share of those at 1,000 machines.
     scale_ratio: Option<f64>,
-    /// By which worker and broker grow while jobs wait for their next look.
+    /// By which worker and broker grow for each job more that waits for its next look.
     bytes_per_waiting_job: Option<f64>,
     /// Messages that clients send to the broker.
     broker_ops_per_job: Option<f64>,
