@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::sync::SyncPolicy;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -31,15 +33,27 @@ pub(crate) struct Arguments {
     /// At which look a job is complete
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) looks: u32,
-    /// Pairs of runs: plain loop, then racktick
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rounds: u32,
+    /// How often everything is measured; each figure is the median [default: 3, with --full 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: Option<u32>,
+    /// All policies and sizes, instead of those that goals are about
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Of the policies only these
+    #[arg(long, value_name = "POLICY", value_delimiter = ',')]
+    pub(crate) sync: Vec<SyncPolicy>,
+    /// How the figures are printed
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
     /// Submits, and looks, at work at a time in the worker
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) concurrency: usize,
     /// Threads of the worker
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) threads: u8,
+    /// Threads of the plain loop
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) loop_threads: u8,
     /// Only measure the worker's memory while jobs wait
     #[arg(long)]
     pub(crate) memory: bool,
@@ -57,7 +71,20 @@ pub(crate) struct Arguments {
     pub(crate) nats_server: Option<PathBuf>,
 }
 
+/// Forms of the figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
 impl Arguments {
+    pub(crate) fn rounds(&self) -> u32 {
+        self.rounds.unwrap_or(if self.full { 5 } else { 3 })
+    }
+
     pub(crate) fn idle_time(&self) -> Duration {
         Duration::from_secs(self.idle_seconds)
     }
@@ -74,6 +101,9 @@ pub(crate) enum Role {
     /// A worker
     #[command(hide = true)]
     Worker { orders: String },
+    /// The broker's raw limit
+    #[command(hide = true)]
+    Raw { orders: String },
     /// A scheduler
     #[command(hide = true)]
     Scheduler { orders: String },

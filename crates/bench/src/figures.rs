@@ -21,10 +21,26 @@ pub(crate) struct Run {
     pub(crate) broker_cpu: f64,
     /// The same of the lab, which is no part of what is compared.
     pub(crate) lab_cpu: f64,
+    /// What the broker was asked for; none for the loop.
+    pub(crate) broker: Option<Operations>,
     /// HTTP requests by endpoint.
     pub(crate) requests: BTreeMap<String, u64>,
     /// What was not exactly once. Empty is right.
     pub(crate) wrong: Vec<String>,
+}
+
+/// What a run asked of the broker, and what that came to. Messages that the bench itself sends to see the end are among
+/// those received and sent: a few hundredths per job.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Operations {
+    /// Messages that clients sent: publishes, reads, acknowledgements, requests for work.
+    pub(crate) received: u64,
+    /// Messages that clients got: deliveries and answers.
+    pub(crate) sent: u64,
+    /// Messages that streams stored, those that schedules fired included.
+    pub(crate) stored: u64,
+    /// Messages that streams removed again.
+    pub(crate) removed: u64,
 }
 
 impl Run {
@@ -84,14 +100,28 @@ impl Spread {
     }
 }
 
-/// Memory while jobs wait for their next look, in bytes.
+/// Memory while jobs wait for their next look, in bytes. `before`: when only the first half of them waited.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Waiting {
     pub(crate) shape: Shape,
+    /// Jobs that the second half added.
+    pub(crate) added: usize,
+    pub(crate) worker_before: u64,
+    pub(crate) broker_before: u64,
     pub(crate) worker_now: u64,
     pub(crate) worker_peak: u64,
     pub(crate) broker_now: u64,
     pub(crate) wrong: Vec<String>,
+}
+
+impl Waiting {
+    /// Of worker and broker together, by which they grew for each job of the second half.
+    pub(crate) fn bytes_per_job(&self) -> f64 {
+        let grown = |now: u64, before: u64| now as f64 - before as f64;
+        let worker = grown(self.worker_now, self.worker_before);
+        let broker = grown(self.broker_now, self.broker_before);
+        (worker + broker) / self.added as f64
+    }
 }
 
 /// What an idle system costs.

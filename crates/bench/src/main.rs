@@ -1,16 +1,21 @@
 #![doc = include_str!("../README.md")]
 
 mod arguments;
+mod brokers;
+mod cases;
 mod child;
 mod figures;
 mod jobs;
 mod plain;
 mod process;
 mod racktick;
+mod raw;
 mod report;
 mod roles;
 mod scenarios;
 mod stage;
+mod sync;
+mod table;
 
 use std::process::ExitCode;
 

@@ -26,6 +26,8 @@ pub(crate) struct Orders {
     pub(crate) racks: Vec<String>,
     /// Looks at each job; the last one has to find it complete.
     pub(crate) looks: u32,
+    /// Threads of its runtime.
+    pub(crate) threads: u8,
 }
 
 /// What it measured.

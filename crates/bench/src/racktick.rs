@@ -12,10 +12,10 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::arguments::Arguments;
-use crate::figures::Run;
+use crate::figures::{Operations, Run};
 use crate::jobs::Witness;
 use crate::process::cpu;
-use crate::stage::{Shape, Stage, WARM};
+use crate::stage::{Shape, Stage, Surroundings, WARM};
 
 /// How long all cycles together may take.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -38,31 +38,32 @@ struct CycleEvent {
 /// Runs one cycle per rack.
 pub(crate) async fn run(
     shape: Shape,
+    surroundings: Surroundings,
     arguments: &Arguments,
-    binary: Binary,
+    binary: &Binary,
 ) -> anyhow::Result<Run> {
-    let stage = Stage::open(shape, at_once(), arguments, binary).await?;
+    let stage = Stage::open(shape, at_once(), surroundings, arguments, binary).await?;
     let run = measure(&stage, shape).await;
-    let run = run.with_context(|| format!("the worker's log ends:\n{}", stage.worker.log_end()));
+    let run = run.with_context(|| format!("the worker's log ends:\n{}", stage.log_end()));
     stage.close().await?;
     run
 }
 
 async fn measure(stage: &Stage, shape: Shape) -> anyhow::Result<Run> {
     let mut events = cycle_events(stage).await?;
-    tick(stage, &[WARM.to_owned()]).await?;
-    let warm = ended(&mut events, 1).await?;
-    settled(stage).await?;
+    warm_up(stage, &mut events).await?;
     let witness = Witness::new(&stage.address.control).await?;
-    let (worker, broker, lab) = (stage.worker.id()?, stage.broker_id()?, stage.lab.id()?);
-    let before = (cpu(worker)?, cpu(broker)?, cpu(lab)?);
+    let lab = stage.lab.id()?;
+    let traffic_before = stage.brokers.traffic().await?;
+    let before = (stage.worker_cpu()?, stage.brokers.cpu()?, cpu(lab)?);
 
     let begun = Timestamp::now();
     tick(stage, &shape.racks()).await?;
     let end = ended(&mut events, shape.racks as usize).await?;
     // The last acknowledgements belong to the work, too.
     settled(stage).await?;
-    let after = (cpu(worker)?, cpu(broker)?, cpu(lab)?);
+    let after = (stage.worker_cpu()?, stage.brokers.cpu()?, cpu(lab)?);
+    let traffic = stage.brokers.traffic().await?;
 
     let testimony = witness.testify(&shape.racks(), true).await?;
     let mut wrong = testimony.wrong;
@@ -73,17 +74,31 @@ async fn measure(stage: &Stage, shape: Shape) -> anyhow::Result<Run> {
             shape.jobs()
         ));
     }
-    ensure!(warm.passed > 0, "the first cycle had no job");
+    let stored = traffic.stored - traffic_before.stored;
     Ok(Run {
         jobs: shape.jobs(),
         dispatch: seconds(begun, testimony.last_submit),
         completion: seconds(begun, end.at),
-        own_cpu: (after.0 - before.0).as_secs_f64(),
-        broker_cpu: (after.1 - before.1).as_secs_f64(),
+        own_cpu: after.0 - before.0,
+        broker_cpu: after.1 - before.1,
         lab_cpu: (after.2 - before.2).as_secs_f64(),
         requests: testimony.requests,
+        broker: Some(Operations {
+            received: traffic.received - traffic_before.received,
+            sent: traffic.sent - traffic_before.sent,
+            stored,
+            removed: (traffic_before.held + stored).saturating_sub(traffic.held),
+        }),
         wrong,
     })
+}
+
+/// A small cycle that opens all connections.
+pub(crate) async fn warm_up(stage: &Stage, events: &mut Reader) -> anyhow::Result<()> {
+    tick(stage, &[WARM.to_owned()]).await?;
+    let warm = ended(events, 1).await?;
+    ensure!(warm.passed > 0, "the first cycle had no job");
+    settled(stage).await
 }
 
 pub(crate) fn seconds(from: Timestamp, to: Timestamp) -> f64 {

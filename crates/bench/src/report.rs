@@ -5,10 +5,6 @@ use std::fmt::Write as _;
 
 use crate::figures::{Cycles, Figures, Idle, Pair, Run, Spread, Waiting};
 
-/// Share of the loop's rate that dispatch reaches with 1 rack of 1,000 machines.
-const DISPATCH_BAR: f64 = 0.12;
-/// Share of the loop's rate that completion reaches with 100 racks of 100 machines.
-const COMPLETION_BAR: f64 = 0.10;
 /// Memory of a worker with 10,000 jobs waiting, in MB.
 const MEMORY_BAR: f64 = 64.0;
 /// CPU of an idle system, in per cent of a core.
@@ -38,13 +34,18 @@ fn text(figures: &Figures) -> String {
         idle_text(&mut text, idle);
     }
     let wrong = figures.wrong();
+    text.push('\n');
+    text + &exactly_once(&wrong.iter().collect::<Vec<_>>())
+}
+
+/// Says whether everything was done exactly once, and what was not.
+pub(crate) fn exactly_once(wrong: &[&String]) -> String {
     if wrong.is_empty() {
-        text.push_str("\nEvery machine got exactly one job in every run.");
-    } else {
-        let _ = write!(text, "\nNOT exactly once, {} findings:", wrong.len());
-        for finding in wrong.iter().take(20) {
-            let _ = write!(text, "\n  {finding}");
-        }
+        return "Every machine got exactly one job in every run.".into();
+    }
+    let mut text = format!("NOT exactly once, {} findings:", wrong.len());
+    for finding in wrong.iter().take(20) {
+        let _ = write!(text, "\n  {finding}");
     }
     text
 }
@@ -59,68 +60,39 @@ fn cycles_text(text: &mut String, cycles: &Cycles) {
         shape.looks,
         cycles.pairs.len()
     );
-    let mut line = |name: &str, figure: &dyn Fn(&Pair) -> f64, bar: Option<f64>| {
+    let mut line = |name: &str, figure: &dyn Fn(&Pair) -> f64| {
         let spread = cycles.of_each(figure);
-        let verdict = bar.map_or(String::new(), |bar| {
-            format!("   bar {bar:.2}: {}", met(spread.median >= bar))
-        });
-        let _ = writeln!(text, "  {name:<36}{}{verdict}", columns(spread));
+        let _ = writeln!(text, "  {name:<36}{}", columns(spread));
     };
-    line(
-        "loop, POST/s",
-        &|pair| pair.plain.submits_per_second(),
-        None,
-    );
-    line(
-        "racktick, POST/s",
-        &|pair| pair.racktick.submits_per_second(),
-        None,
-    );
-    let dispatch_bar = (shape.racks == 1 && shape.machines == 1000).then_some(DISPATCH_BAR);
-    line(
-        "dispatch, share of the loop",
-        &|pair| pair.racktick.submits_per_second() / pair.plain.submits_per_second(),
-        dispatch_bar,
-    );
-    line("loop, jobs/s", &|pair| pair.plain.jobs_per_second(), None);
-    line(
-        "racktick, jobs/s",
-        &|pair| pair.racktick.jobs_per_second(),
-        None,
-    );
-    let completion_bar = (shape.racks == 100 && shape.machines == 100).then_some(COMPLETION_BAR);
-    line(
-        "completion, share of the loop",
-        &|pair| pair.racktick.jobs_per_second() / pair.plain.jobs_per_second(),
-        completion_bar,
-    );
+    line("loop, POST/s", &|pair| pair.plain.submits_per_second());
+    line("racktick, POST/s", &|pair| {
+        pair.racktick.submits_per_second()
+    });
+    line("dispatch, share of the loop", &|pair| {
+        pair.racktick.submits_per_second() / pair.plain.submits_per_second()
+    });
+    line("loop, jobs/s", &|pair| pair.plain.jobs_per_second());
+    line("racktick, jobs/s", &|pair| pair.racktick.jobs_per_second());
+    line("completion, share of the loop", &|pair| {
+        pair.racktick.jobs_per_second() / pair.plain.jobs_per_second()
+    });
     let per_job = |seconds: f64, run: &Run| seconds * 1000.0 / run.jobs as f64;
-    line("loop, CPU ms/job", &|pair| pair.plain.cpu_per_job(), None);
-    line(
-        "worker, CPU ms/job",
-        &|pair| per_job(pair.racktick.own_cpu, &pair.racktick),
-        None,
-    );
-    line(
-        "broker, CPU ms/job",
-        &|pair| per_job(pair.racktick.broker_cpu, &pair.racktick),
-        None,
-    );
-    line(
-        "worker + broker, times the loop",
-        &|pair| pair.racktick.cpu_per_job() / pair.plain.cpu_per_job(),
-        None,
-    );
-    line(
-        "lab beside the loop, CPU ms/job",
-        &|pair| per_job(pair.plain.lab_cpu, &pair.plain),
-        None,
-    );
-    line(
-        "lab beside racktick, CPU ms/job",
-        &|pair| per_job(pair.racktick.lab_cpu, &pair.racktick),
-        None,
-    );
+    line("loop, CPU ms/job", &|pair| pair.plain.cpu_per_job());
+    line("worker, CPU ms/job", &|pair| {
+        per_job(pair.racktick.own_cpu, &pair.racktick)
+    });
+    line("broker, CPU ms/job", &|pair| {
+        per_job(pair.racktick.broker_cpu, &pair.racktick)
+    });
+    line("worker + broker, times the loop", &|pair| {
+        pair.racktick.cpu_per_job() / pair.plain.cpu_per_job()
+    });
+    line("lab beside the loop, CPU ms/job", &|pair| {
+        per_job(pair.plain.lab_cpu, &pair.plain)
+    });
+    line("lab beside racktick, CPU ms/job", &|pair| {
+        per_job(pair.racktick.lab_cpu, &pair.racktick)
+    });
     let last = |run: fn(&Pair) -> &Run| cycles.pairs.last().map(run);
     for (name, run) in [
         ("loop", last(|pair| &pair.plain)),

@@ -19,6 +19,7 @@ use worker::{Settings, Timing};
 
 use crate::arguments::Role;
 use crate::plain::{self, Loop};
+use crate::raw;
 use crate::stage::{LabAddress, WARM};
 
 /// Machines of the rack that warms everything up.
@@ -53,25 +54,35 @@ pub(crate) struct SchedulerOrders {
 pub(crate) async fn run(role: Role) -> anyhow::Result<()> {
     match role {
         Role::Lab { orders } => lab(serde_json::from_str(&orders)?).await,
-        Role::Plain { orders } => plain(serde_json::from_str(&orders)?).await,
+        Role::Plain { orders } => {
+            let orders: plain::Orders = serde_json::from_str(&orders)?;
+            on_threads(orders.threads, plain(orders)).await
+        }
+        Role::Raw { orders } => raw(serde_json::from_str(&orders)?).await,
         Role::Worker { orders } => {
             let orders: WorkerOrders = serde_json::from_str(&orders)?;
-            match orders.threads {
-                1 => worker(orders).await,
-                threads => {
-                    let runtime = Builder::new_multi_thread()
-                        .worker_threads(threads.into())
-                        .enable_all()
-                        .build()?;
-                    let worked = runtime.spawn(worker(orders)).await;
-                    // A runtime cannot be dropped inside another.
-                    runtime.shutdown_background();
-                    worked?
-                }
-            }
+            on_threads(orders.threads, worker(orders)).await
         }
         Role::Scheduler { orders } => scheduler(serde_json::from_str(&orders)?).await,
     }
+}
+
+/// Runs on this thread, or on so many others.
+async fn on_threads(
+    threads: u8,
+    work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) -> anyhow::Result<()> {
+    if threads == 1 {
+        return work.await;
+    }
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads.into())
+        .enable_all()
+        .build()?;
+    let worked = runtime.spawn(work).await;
+    // A runtime cannot be dropped inside another.
+    runtime.shutdown_background();
+    worked?
 }
 
 async fn lab(orders: LabOrders) -> anyhow::Result<()> {
@@ -104,6 +115,14 @@ async fn plain(orders: plain::Orders) -> anyhow::Result<()> {
     say(&"ready")?;
     told(&mut input).await?;
     say(&plain.run(&racks).await?)
+}
+
+async fn raw(orders: raw::Orders) -> anyhow::Result<()> {
+    let mut input = BufReader::new(stdin());
+    let program = raw::Program::new(orders).await?;
+    say(&"ready")?;
+    told(&mut input).await?;
+    say(&program.run().await?)
 }
 
 async fn worker(orders: WorkerOrders) -> anyhow::Result<()> {

@@ -9,70 +9,126 @@ use model::policy::Policy;
 use model::subject::{filter, stream};
 use tokio::time::{Instant, sleep};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Output};
+use crate::cases;
 use crate::child::Child;
 use crate::figures::{Cycles, Figures, Idle, Pair, Run, Waiting};
 use crate::jobs::Witness;
 use crate::plain::{Measured, Orders};
-use crate::process::{cpu, memory};
+use crate::process::cpu;
 use crate::racktick::{self, seconds, tick};
 use crate::report;
 use crate::roles::SchedulerOrders;
-use crate::stage::{self, Shape, Stage};
+use crate::stage::{self, Shape, Stage, Surroundings};
+use crate::sync::SyncPolicy;
+use crate::table::Table;
 
 /// Racks of the idle system.
 const IDLE_RACKS: u32 = 100;
 /// How long the idle system may take to become idle.
 const CALM: Duration = Duration::from_secs(10);
+/// What memory and an idle system are measured with.
+const ONE_WORKER: Surroundings = Surroundings {
+    sync: SyncPolicy::Default,
+    workers: 1,
+};
 /// How long anything else may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Runs what was asked for and reports. Returns whether everything was done exactly once.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let binary = binary(arguments).await?;
+    let own_shape = arguments.racks.is_some() || arguments.machines.is_some();
+    if own_shape || arguments.memory || arguments.idle {
+        some(arguments, own_shape, &binary).await
+    } else {
+        table(arguments, &binary).await
+    }
+}
+
+/// The table of policies and sizes.
+async fn table(arguments: &Arguments, binary: &Binary) -> anyhow::Result<bool> {
+    let chosen = match arguments.full {
+        true => cases::full(),
+        false => cases::short(),
+    };
+    let rounds = cases::run(
+        &chosen,
+        &arguments.sync,
+        arguments.rounds(),
+        arguments,
+        binary,
+    )
+    .await?;
+    let table = Table::of(&rounds);
+    let json = serde_json::to_string_pretty(&table)?;
+    match arguments.output {
+        Output::Json => println!("{json}"),
+        Output::Text => println!("{}", table.text()),
+    }
+    if let Some(path) = &arguments.json {
+        std::fs::write(path, json)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    let wrong: Vec<&String> = rounds
+        .values()
+        .flatten()
+        .flat_map(|round| round.wrong())
+        .collect();
+    report::progress(&report::exactly_once(&wrong));
+    Ok(wrong.is_empty())
+}
+
+/// One shape, memory, or an idle system.
+async fn some(arguments: &Arguments, own_shape: bool, binary: &Binary) -> anyhow::Result<bool> {
     let shape = |racks, machines| Shape {
         racks,
         machines,
         looks: arguments.looks,
     };
-    let own_shape = arguments.racks.is_some() || arguments.machines.is_some();
-    let only_some = arguments.memory || arguments.idle;
-    let shapes = if own_shape {
-        vec![shape(
-            arguments.racks.unwrap_or(1),
-            arguments.machines.unwrap_or(100),
-        )]
-    } else if only_some {
-        vec![]
-    } else {
-        vec![shape(1, 1000), shape(100, 100)]
+    let surroundings = Surroundings {
+        sync: arguments
+            .sync
+            .first()
+            .copied()
+            .unwrap_or(SyncPolicy::Default),
+        workers: 1,
     };
     let mut figures = Figures::default();
-    for shape in shapes {
+    if own_shape {
+        let shape = shape(
+            arguments.racks.unwrap_or(1),
+            arguments.machines.unwrap_or(100),
+        );
         let mut pairs = Vec::new();
-        for round in 1..=arguments.rounds {
+        for round in 1..=arguments.rounds() {
             report::progress(&format!(
                 "{} racks of {} machines, round {round} of {}",
-                shape.racks, shape.machines, arguments.rounds
+                shape.racks,
+                shape.machines,
+                arguments.rounds()
             ));
             pairs.push(Pair {
-                plain: plain(shape).await?,
-                racktick: racktick::run(shape, arguments, binary.clone()).await?,
+                plain: plain(shape, arguments.loop_threads).await?,
+                racktick: racktick::run(shape, surroundings, arguments, binary).await?,
             });
         }
         figures.cycles.push(Cycles { shape, pairs });
     }
-    if arguments.memory || !(own_shape || only_some) {
+    if arguments.memory {
         report::progress("memory");
-        figures.waiting = Some(waiting(shape(100, 100), arguments, binary.clone()).await?);
+        figures.waiting = Some(waiting(shape(100, 100), arguments, binary).await?);
     }
     if arguments.idle {
         report::progress(&format!("idle for {:?}", arguments.idle_time()));
         figures.idle = Some(idle(shape(IDLE_RACKS, 10), arguments, binary).await?);
     }
-    report::print(&figures);
+    let json = serde_json::to_string_pretty(&figures)?;
+    match arguments.output {
+        Output::Json => println!("{json}"),
+        Output::Text => report::print(&figures),
+    }
     if let Some(path) = &arguments.json {
-        let json = serde_json::to_vec_pretty(&figures)?;
         std::fs::write(path, json)
             .with_context(|| format!("{} cannot be written", path.display()))?;
     }
@@ -93,13 +149,14 @@ async fn binary(arguments: &Arguments) -> anyhow::Result<Binary> {
 }
 
 /// One run of the plain loop against a lab of its own.
-async fn plain(shape: Shape) -> anyhow::Result<Run> {
+pub(crate) async fn plain(shape: Shape, threads: u8) -> anyhow::Result<Run> {
     let folder = tempfile::tempdir()?;
     let (lab, address) = stage::lab(shape, folder.path()).await?;
     let orders = Orders {
         lab: address.clone(),
         racks: shape.racks(),
         looks: shape.looks,
+        threads,
     };
     let mut plain = Child::start("plain", &orders, folder.path())?;
     let _: String = plain.hear().await?;
@@ -117,6 +174,7 @@ async fn plain(shape: Shape) -> anyhow::Result<Run> {
         completion: seconds(measured.begun, measured.ended),
         own_cpu: measured.cpu.as_secs_f64(),
         broker_cpu: 0.0,
+        broker: None,
         lab_cpu: lab_cpu.as_secs_f64(),
         requests: testimony.requests,
         wrong: testimony.wrong,
@@ -124,51 +182,73 @@ async fn plain(shape: Shape) -> anyhow::Result<Run> {
 }
 
 /// The worker's memory while all jobs run and wait for their first look.
-async fn waiting(shape: Shape, arguments: &Arguments, binary: Binary) -> anyhow::Result<Waiting> {
+pub(crate) async fn waiting(
+    shape: Shape,
+    arguments: &Arguments,
+    binary: &Binary,
+) -> anyhow::Result<Waiting> {
     let policy = Policy {
         spread: Duration::ZERO,
         first_look: Duration::from_secs(3600),
         look_every: Duration::from_secs(3600),
         ..Policy::default()
     };
-    let stage = Stage::open(shape, policy, arguments, binary).await?;
+    let stage = Stage::open(shape, policy, ONE_WORKER, arguments, binary).await?;
     let witness = Witness::new(&stage.address.control).await?;
-    tick(&stage, &shape.racks()).await?;
+    let racks = shape.racks();
+    // The first half also brings what a worker and a broker need for such cycles at all, for instance to read the list
+    // of all agents. What the second half adds is the jobs' own.
+    let (first, second) = racks.split_at(racks.len() / 2);
+    let first_jobs = first.len() * shape.machines as usize;
+    tick(&stage, first).await?;
+    wait_for_looks(&stage, first_jobs).await?;
+    sleep(CALM).await;
+    let (worker_before, _) = stage.worker_memory()?;
+    let broker_before = stage.brokers.memory()?;
+    tick(&stage, second).await?;
+    wait_for_looks(&stage, shape.jobs()).await?;
+    sleep(CALM).await;
+    let (worker_now, worker_peak) = stage.worker_memory()?;
+    let broker_now = stage.brokers.memory()?;
+    let testimony = witness.testify(&shape.racks(), false).await?;
+    stage.close().await?;
+    Ok(Waiting {
+        shape,
+        added: shape.jobs() - first_jobs,
+        worker_before,
+        broker_before,
+        worker_now,
+        worker_peak,
+        broker_now,
+        wrong: testimony.wrong,
+    })
+}
+
+/// Waits until so many jobs run and wait, and nothing else is to be done.
+async fn wait_for_looks(stage: &Stage, jobs: usize) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let bus = stage.ledger.bus();
         let waits = bus.subjects(stream::TASK, filter::WAITING_LOOKS).await?;
         let other = bus.subjects(stream::TASK, filter::SUBMITS).await?;
-        if waits.len() == shape.jobs() && other.is_empty() {
-            break;
+        if waits.len() == jobs && other.is_empty() {
+            return Ok(());
         }
         ensure!(
             Instant::now() < deadline,
-            "only {} of {} jobs wait\n{}",
+            "only {} of {jobs} jobs wait\n{}",
             waits.len(),
-            shape.jobs(),
-            stage.worker.log_end()
+            stage.log_end()
         );
         sleep(Duration::from_millis(200)).await;
     }
-    let worker = memory(stage.worker.id()?)?;
-    let broker = memory(stage.broker_id()?)?;
-    let testimony = witness.testify(&shape.racks(), false).await?;
-    stage.close().await?;
-    Ok(Waiting {
-        shape,
-        worker_now: worker.now,
-        worker_peak: worker.peak,
-        broker_now: broker.now,
-        wrong: testimony.wrong,
-    })
 }
 
 /// A system with racks whose slots are armed, and nothing to do.
-async fn idle(shape: Shape, arguments: &Arguments, binary: Binary) -> anyhow::Result<Idle> {
-    let stage = Stage::open(shape, Policy::default(), arguments, binary).await?;
+async fn idle(shape: Shape, arguments: &Arguments, binary: &Binary) -> anyhow::Result<Idle> {
+    let stage = Stage::open(shape, Policy::default(), ONE_WORKER, arguments, binary).await?;
     let orders = SchedulerOrders {
-        nats: stage.server.url(),
+        nats: stage.brokers.url(),
     };
     let mut scheduler = Child::start("scheduler", &orders, stage.folder.path())?;
     let _: String = scheduler.hear().await?;
@@ -189,20 +269,22 @@ async fn idle(shape: Shape, arguments: &Arguments, binary: Binary) -> anyhow::Re
     }
     sleep(CALM).await;
     let witness = Witness::new(&stage.address.control).await?;
-    let ids = [stage.worker.id()?, scheduler.id()?, stage.broker_id()?];
-    let before = ids.map(cpu);
+    let spent = || -> anyhow::Result<[f64; 3]> {
+        Ok([
+            stage.worker_cpu()?,
+            cpu(scheduler.id()?)?.as_secs_f64(),
+            stage.brokers.cpu()?,
+        ])
+    };
+    let before = spent()?;
     let begun = Instant::now();
     sleep(arguments.idle_time()).await;
-    let after = ids.map(cpu);
+    let after = spent()?;
     let watched = begun.elapsed();
-    let mut spent = [0.0; 3];
-    for (spent, (before, after)) in spent.iter_mut().zip(before.into_iter().zip(after)) {
-        *spent = (after? - before?).as_secs_f64();
-    }
     let requests = witness.requests().await?.values().sum();
     scheduler.end().await?;
     stage.close().await?;
-    let [worker, scheduler, broker] = spent;
+    let [worker, scheduler, broker] = std::array::from_fn(|part| after[part] - before[part]);
     Ok(Idle {
         racks: shape.racks,
         watched,

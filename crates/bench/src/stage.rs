@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use broker::{Binary, Options, Port, Server};
+use anyhow::bail;
+use broker::Binary;
 use bus::topology::{Retention, Topology, setup};
 use bus::{Bus, Connect};
 use jiff::Timestamp;
@@ -18,14 +18,14 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::arguments::Arguments;
+use crate::brokers::Brokers;
 use crate::child::Child;
+use crate::process::{cpu, memory};
 use crate::roles::{LabOrders, WorkerOrders};
+use crate::sync::SyncPolicy;
 
 /// The rack whose cycle opens all connections before anything is measured.
 pub(crate) const WARM: &str = "warm";
-/// Limits that do not follow from the free space of the disk. How often the server syncs is left to its own default.
-const SERVER: &str = "jetstream { max_file_store: 10GB, max_memory_store: 256MB }\n";
-
 /// Where a lab is, and how to get in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct LabAddress {
@@ -68,13 +68,21 @@ pub(crate) async fn lab(shape: Shape, folder: &Path) -> anyhow::Result<(Child, L
     Ok((lab, address))
 }
 
-/// A lab, a broker that is set up and knows the racks, and a worker.
+/// What a run has besides its shape.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Surroundings {
+    pub(crate) sync: SyncPolicy,
+    /// How many workers.
+    pub(crate) workers: usize,
+}
+
+/// A lab, a broker that is set up and knows the racks, and workers.
 pub(crate) struct Stage {
     pub(crate) lab: Child,
     pub(crate) address: LabAddress,
-    pub(crate) server: Server,
+    pub(crate) brokers: Brokers,
     pub(crate) ledger: Ledger,
-    pub(crate) worker: Child,
+    pub(crate) workers: Vec<Child>,
     pub(crate) folder: TempDir,
 }
 
@@ -82,26 +90,20 @@ impl Stage {
     pub(crate) async fn open(
         shape: Shape,
         policy: Policy,
+        surroundings: Surroundings,
         arguments: &Arguments,
-        binary: Binary,
+        binary: &Binary,
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let (lab, address) = lab(shape, folder.path()).await?;
-        let config = folder.path().join("server.conf");
-        std::fs::write(&config, SERVER)?;
-        let options = Options {
-            port: Port::Free,
-            folder: folder.path().into(),
-            config: Some(config),
-            own_group: false,
-        };
-        let server = Server::start(binary, options).await?;
+        let brokers = Brokers::start(surroundings.sync, binary, folder.path()).await?;
         let connect = Connect {
             wait: Duration::from_secs(10),
-            ..Connect::to(server.url(), "bench")
+            ..Connect::to(brokers.url(), "bench")
         };
         let bus = Bus::connect(&connect).await?;
         setup(&bus, &Topology::declared(Retention::default())).await?;
+        brokers.replicate().await?;
         let ledger = Ledger::new(bus);
         // Without a splay, so that all slots are hours away or known.
         let schedule = Schedule::Every {
@@ -113,35 +115,64 @@ impl Stage {
             let key = key::rack(&RackName::new(rack)?);
             ledger.racks().create(&key, &record).await?;
         }
-        let orders = WorkerOrders {
-            nats: server.url(),
-            lab: address.clone(),
-            policy,
-            concurrency: arguments.concurrency,
-            threads: arguments.threads,
-        };
-        let mut worker = Child::start("worker", &orders, folder.path())?;
-        let ready: String = worker.hear().await?;
-        if ready != "ready" {
-            bail!("the worker says `{ready}`\n{}", worker.log_end());
+        let mut workers = Vec::new();
+        for number in 0..surroundings.workers {
+            let orders = WorkerOrders {
+                nats: brokers.url(),
+                lab: address.clone(),
+                policy: policy.clone(),
+                concurrency: arguments.concurrency,
+                threads: arguments.threads,
+            };
+            let folder = folder.path().join(format!("worker{number}"));
+            std::fs::create_dir(&folder)?;
+            let mut worker = Child::start("worker", &orders, &folder)?;
+            let ready: String = worker.hear().await?;
+            if ready != "ready" {
+                bail!("the worker says `{ready}`\n{}", worker.log_end());
+            }
+            workers.push(worker);
         }
         Ok(Self {
             lab,
             address,
-            server,
+            brokers,
             ledger,
-            worker,
+            workers,
             folder,
         })
     }
 
-    pub(crate) fn broker_id(&self) -> anyhow::Result<u32> {
-        self.server.process().context("the broker has ended")
+    /// User and system time of all workers, in seconds.
+    pub(crate) fn worker_cpu(&self) -> anyhow::Result<f64> {
+        let mut sum = 0.0;
+        for worker in &self.workers {
+            sum += cpu(worker.id()?)?.as_secs_f64();
+        }
+        Ok(sum)
     }
 
-    pub(crate) async fn close(mut self) -> anyhow::Result<()> {
-        self.worker.end().await?;
-        self.server.stop().await?;
+    /// What all workers have in memory, and the most they ever had, in bytes.
+    pub(crate) fn worker_memory(&self) -> anyhow::Result<(u64, u64)> {
+        let mut sum = (0, 0);
+        for worker in &self.workers {
+            let memory = memory(worker.id()?)?;
+            sum = (sum.0 + memory.now, sum.1 + memory.peak);
+        }
+        Ok(sum)
+    }
+
+    /// The ends of the workers' logs.
+    pub(crate) fn log_end(&self) -> String {
+        let ends: Vec<String> = self.workers.iter().map(Child::log_end).collect();
+        ends.join("\n")
+    }
+
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        for worker in self.workers {
+            worker.end().await?;
+        }
+        self.brokers.stop().await?;
         self.lab.end().await
     }
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
 use async_nats::HeaderMap;
-use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use model::body;
 use model::record::Record;
@@ -163,21 +162,27 @@ impl<V: Record> Bucket<V> {
         revision: Option<u64>,
     ) -> Result<Written, BusError> {
         let subject = self.subject(key);
-        let mut headers = HeaderMap::new();
-        if let Some(revision) = revision {
-            headers.insert(header::EXPECTED_SUBJECT_SEQUENCE, revision.to_string());
-        }
-        let body = match value {
-            Some(value) => Bytes::from(
-                serde_json::to_vec(value).map_err(|source| self.malformed(key, source))?,
-            ),
-            None => {
-                headers.insert(header::KV_OPERATION, "DEL");
-                Bytes::new()
+        let headers = || {
+            let mut headers = HeaderMap::new();
+            if let Some(revision) = revision {
+                headers.insert(header::EXPECTED_SUBJECT_SEQUENCE, revision.to_string());
             }
+            if value.is_none() {
+                headers.insert(header::KV_OPERATION, "DEL");
+            }
+            headers
+        };
+        let body = match value {
+            Some(value) => {
+                serde_json::to_vec(value).map_err(|source| self.malformed(key, source))?
+            }
+            None => vec![],
         };
         // Never repeated after an unknown outcome: it would meet its own first attempt as a conflict.
-        let ack = self.bus.store(&subject, &headers, &body, false).await?;
+        let ack = self
+            .bus
+            .store(&subject, headers, &body.into(), false)
+            .await?;
         match ack.error {
             None => Ok(Written::Done(ack.seq)),
             Some(error) if error.is_conflict() => Ok(Written::Conflict),

@@ -146,7 +146,7 @@ impl Bus {
         let ack = self
             .store(
                 &subject,
-                &message.headers(),
+                || message.headers(),
                 &message.body,
                 message.repeatable(),
             )
@@ -159,11 +159,12 @@ impl Bus {
         }
     }
 
-    /// Stores one message; the answer can be a refusal. `repeatable`: an unknown outcome may be tried again.
+    /// Stores one message; the answer can be a refusal. `headers` makes them for each try. `repeatable`: an unknown
+    /// outcome may be tried again.
     pub(crate) async fn store(
         &self,
         subject: &str,
-        headers: &HeaderMap,
+        headers: impl Fn() -> HeaderMap,
         body: &Bytes,
         repeatable: bool,
     ) -> Result<Ack, BusError> {
@@ -171,7 +172,7 @@ impl Bus {
         let since = Instant::now();
         let mut attempt = 0;
         loop {
-            let (to, with, payload) = (subject.to_owned(), Some(headers.clone()), body.clone());
+            let (to, with, payload) = (subject.to_owned(), Some(headers()), body.clone());
             let answer = match repeatable {
                 true => self.ask_repeatable(to, with, payload).await,
                 false => self.ask(to, with, payload).await,

@@ -140,15 +140,20 @@ impl Ledger {
             let entry = MachineEntry::of(records.remove(&key::machine(machine)));
             // Only an idle machine is about to be claimed.
             if entry.record.claim == Claim::Idle {
-                self.recent.put(machine, entry.clone());
+                self.recent.put(machine, &entry);
             }
             (machine.clone(), entry)
         });
         Ok(entries.collect())
     }
 
-    /// A machine's record as this process last saw it in a list, once. It may be stale: use it only for a step that
-    /// ends in a compare-and-set on it, and read the record for everything else.
+    /// Remembers a machine's record as it was just written, for [`Ledger::recall_machine`].
+    pub fn remember_machine(&self, machine: &MachineName, entry: &MachineEntry) {
+        self.recent.put(machine, entry);
+    }
+
+    /// A machine's record as this process last saw it in a list or remembered it, once. It may be stale: use it only
+    /// for a step that ends in a compare-and-set on it, and read the record for everything else.
     pub fn recall_machine(&self, machine: &MachineName) -> Option<MachineEntry> {
         self.recent.take(machine)
     }

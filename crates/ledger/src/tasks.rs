@@ -1,6 +1,6 @@
 //! The tasks that a cycle's record leads to, for whoever sends them: the tick first, the sweep when one was lost.
 
-use bus::Outgoing;
+use bus::{Outgoing, Published};
 use jiff::Timestamp;
 use model::cycle::{CycleRecord, Planned};
 use model::id::JobId;
@@ -35,15 +35,36 @@ pub fn submit_task(record: &CycleRecord, planned: &Planned, machine: &MachineNam
     }
 }
 
+/// A look that waits.
+fn held_back(watch: &Watch, due: Timestamp) -> Outgoing {
+    let target = Subject::Watch {
+        rack: watch.rack.clone(),
+        machine: watch.machine.clone(),
+    };
+    outgoing(Subject::WaitWatch(watch.job), watch).at(due, target)
+}
+
 impl Ledger {
-    /// Holds a look back until it is due. It replaces the one that was held back before.
+    /// Holds a look back until it is due. It replaces the one that was held back before, which may have been armed by
+    /// whoever asked to cancel the job: so this look reads the claim for itself, whatever its body says it knows.
     pub async fn arm_look(&self, watch: &Watch, due: Timestamp) -> Result<(), LedgerError> {
-        let target = Subject::Watch {
-            rack: watch.rack.clone(),
-            machine: watch.machine.clone(),
+        let watch = Watch {
+            deadline: None,
+            ..watch.clone()
         };
-        let message = outgoing(Subject::WaitWatch(watch.job), watch).at(due, target);
-        self.bus.publish(message).await?;
+        self.bus.publish(held_back(&watch, due)).await?;
         Ok(())
+    }
+
+    /// Holds a look back until it is due, and leaves one alone that is held back already. A look that knows of no
+    /// cancel is armed in this way only: it takes the place of none that a cancel has armed. Where one is held back,
+    /// a look that reads the claim takes its place now: it may be the one that led here, which the broker has sent and
+    /// not yet removed.
+    pub async fn arm_next_look(&self, watch: &Watch, due: Timestamp) -> Result<(), LedgerError> {
+        let message = held_back(watch, due).first_only();
+        match self.bus.publish(message).await? {
+            Published::Exists => self.arm_look(watch, Timestamp::now()).await,
+            Published::Stored(_) | Published::Duplicate(_) => Ok(()),
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::body;
 use crate::cycle::{MissedCause, Origin};
@@ -266,18 +266,18 @@ impl Event {
         data.insert("v".into(), 1.into());
         data.insert("rack".into(), self.rack.as_str().into());
         data.insert("cycle".into(), self.cycle.to_string().into());
-        let envelope = json!({
-            "specversion": "1.0",
-            "id": self.id(),
-            "source": format!("/racktick/racks/{}", self.rack),
-            "type": kind,
-            "time": self.time,
-            "subject": self.fact.machine(),
-            "datacontenttype": "application/json",
-            "traceparent": self.cycle.traceparent(),
-            "data": data,
-        });
-        envelope.to_string().into_bytes()
+        let envelope = Sent {
+            data,
+            datacontenttype: "application/json",
+            id: self.id(),
+            source: format!("/racktick/racks/{}", self.rack),
+            specversion: "1.0",
+            subject: self.fact.machine(),
+            time: self.time,
+            traceparent: self.cycle.traceparent(),
+            kind,
+        };
+        serde_json::to_vec(&envelope).expect("an envelope holds only text and what it carries")
     }
 
     /// Reads a body back.
@@ -296,6 +296,21 @@ impl Event {
             fact,
         })
     }
+}
+
+/// The envelope, in the order of its names, as `data` is.
+#[derive(Serialize)]
+struct Sent<'a> {
+    data: Map<String, Value>,
+    datacontenttype: &'static str,
+    id: String,
+    source: String,
+    specversion: &'static str,
+    subject: Option<&'a MachineName>,
+    time: Timestamp,
+    traceparent: String,
+    #[serde(rename = "type")]
+    kind: Option<Value>,
 }
 
 #[derive(Deserialize)]

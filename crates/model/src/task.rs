@@ -245,6 +245,11 @@ pub struct Watch {
     /// the job is settled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub late: bool,
+    /// When the job becomes overdue. Set only where its claim was running and never renewed, and nobody had asked to
+    /// cancel it when this look was armed, and only on a look that replaced none: such a look need not read the claim to
+    /// find the job at work and arm the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
     /// W3C trace context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -271,6 +276,7 @@ impl Submit {
             overdue: false,
             doubled: false,
             late: false,
+            deadline: None,
             traceparent: self.traceparent.clone(),
         }
     }

@@ -94,6 +94,7 @@ mod tests {
             overdue: false,
             doubled: false,
             late: false,
+            deadline: None,
             traceparent: None,
         }
     }

@@ -33,6 +33,7 @@ fn task(absent: u32, let_go: u32) -> Watch {
         overdue: false,
         doubled: false,
         late: false,
+        deadline: None,
         traceparent: None,
     }
 }

@@ -15,7 +15,7 @@ use model::rack::Sizes;
 use plan::inputs::{Agent, Inputs, Machine};
 use plan::verdict::ResultDocument;
 use testflinger::Testflinger;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::fleet::Fleet;
 use crate::trouble::Trouble;
@@ -23,9 +23,13 @@ use crate::trouble::Trouble;
 /// How long the name behind the MAAS key is believed. It changes only when somebody makes a new key for another user.
 const WHOAMI: Duration = Duration::from_secs(3600);
 
+/// Lists of machines asked for at a time: MAAS has one database.
+const LISTS: usize = 8;
+
 /// Where the inputs come from.
 pub struct Sources {
     maas: Maas,
+    lists: Semaphore,
     testflinger: Testflinger,
     fleet: Fleet,
     ledger: Ledger,
@@ -48,6 +52,7 @@ impl Sources {
     pub fn new(maas: Maas, testflinger: Testflinger, ledger: Ledger) -> Self {
         Self {
             maas,
+            lists: Semaphore::new(LISTS),
             fleet: Fleet::new(testflinger.clone()),
             testflinger,
             ledger,
@@ -75,6 +80,8 @@ impl Sources {
     ) -> Result<(Inputs, Sizes), Unreadable> {
         let (machines, agents, whoami, allowed_queues) = tokio::try_join!(
             async {
+                // Nobody closes it.
+                let _place = self.lists.acquire().await;
                 self.maas
                     .machines_by_tag(rack.as_str())
                     .await

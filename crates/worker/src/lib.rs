@@ -22,8 +22,9 @@ pub use settings::{Settings, Timing};
 
 use crate::inputs::Sources;
 
-/// Ticks at work at a time in one worker. Each holds two lists in memory, and MAAS has one database.
-const TICKS: usize = 8;
+/// Ticks at work at a time in one worker. Those that come together share a list of agents, which is by far the longest
+/// thing that they read; each holds its own rack's machines.
+const TICKS: usize = 32;
 
 /// Works until `shutdown` resolves, then finishes what it began within the grace, and says how that went. Trouble with
 /// the broker is waited out.

@@ -16,7 +16,7 @@ use model::event::{Event, Fact, Job};
 use model::id::{CycleId, JobId};
 use model::machine::{Claim, Running, Settled, Submitting};
 use model::outcome::{Outcome, Skip, SkipReason};
-use model::task::Submit;
+use model::task::{Submit, Watch};
 use plan::slots::later;
 use testflinger::Testflinger;
 use uuid::Uuid;
@@ -133,7 +133,7 @@ impl Handler {
                     .map_err(&broker)?;
                 Ok(Step::Done)
             }
-            Branch::Running(running) => self.follow(task, running).await.map_err(&broker),
+            Branch::Running(running) => self.follow(task, running, false).await.map_err(&broker),
             Branch::Wait(after) => Err(TaskError::retry(
                 after,
                 "an earlier attempt may still reach Testflinger".to_owned(),
@@ -230,21 +230,38 @@ impl Handler {
                 record.run(task.job, submitted_at, deadline)
             })
             .await?;
-        match written.map(|entry| entry.record.claim) {
-            Ok(Claim::Running(running)) => self.follow(task, &running).await,
-            _ => Ok(Step::Again),
+        let Ok(entry) = written else {
+            return Ok(Step::Again);
+        };
+        // For the look that settles the job, which is the next to write the record.
+        self.ledger.remember_machine(&task.machine, &entry);
+        match &entry.record.claim {
+            Claim::Running(running) => self.follow(task, running, true).await,
+            Claim::Idle | Claim::Submitting(_) => Ok(Step::Again),
         }
     }
 
-    /// Arms the first look and tells that the job is there. Repeated by every redelivery, whoever got here first.
-    async fn follow(&self, task: &Submit, running: &Running) -> Result<Step, LedgerError> {
+    /// Arms the first look and tells that the job is there. Repeated by every redelivery, whoever got here first;
+    /// `just_now` is who made the claim `running`.
+    async fn follow(
+        &self,
+        task: &Submit,
+        running: &Running,
+        just_now: bool,
+    ) -> Result<Step, LedgerError> {
         let due = later(Timestamp::now(), task.pace.first_look);
         let event = submitted(task, running.submitted_at, running.deadline);
         let watch = task.first_look();
-        tokio::try_join!(
-            self.ledger.arm_look(&watch, due),
-            self.ledger.publish(&event)
-        )?;
+        let arm = async {
+            if just_now && running.cancel.is_none() && !running.renewed {
+                let deadline = Some(running.deadline);
+                let watch = Watch { deadline, ..watch };
+                self.ledger.arm_next_look(&watch, due).await
+            } else {
+                self.ledger.arm_look(&watch, due).await
+            }
+        };
+        tokio::try_join!(arm, self.ledger.publish(&event))?;
         Ok(Step::Done)
     }
 

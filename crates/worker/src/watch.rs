@@ -53,6 +53,14 @@ impl Sight {
     }
 }
 
+/// How a look without the claim ended.
+enum Glance {
+    /// The job is at work, and its next look is armed.
+    AtWork,
+    /// What follows from this needs the claim.
+    Other(Result<Sight, Trouble>),
+}
+
 /// Looks at jobs.
 pub struct Handler {
     ledger: Ledger,
@@ -68,8 +76,22 @@ impl bus::runtime::Handler<Watch> for Handler {
                 task.job, task.machine
             )));
         }
+        let mut glance = None;
+        // What a redelivery's earlier attempt did is not known.
+        if let Some(deadline) = task.deadline
+            && delivery.attempt == 1
+        {
+            match self.glance(&task, deadline, delivery).await {
+                Ok(Glance::AtWork) => return Ok(()),
+                Ok(Glance::Other(sight)) => glance = Some(sight),
+                Err(error) => return Err(broker(error)),
+            }
+        }
         for _ in 0..ROUNDS {
-            let entry = self.ledger.machine(&task.machine).await.map_err(&broker)?;
+            let entry = match self.as_this_worker_knows_it(&task, glance.as_ref()) {
+                Some(entry) => entry,
+                None => self.ledger.machine(&task.machine).await.map_err(&broker)?,
+            };
             if let Some(settled) = entry.record.settled.get(&task.job) {
                 self.ledger
                     .report(&task.machine, task.job, settled)
@@ -79,7 +101,7 @@ impl bus::runtime::Handler<Watch> for Handler {
             let done = if entry.record.settled.contains_key(&task.job) {
                 self.after_the_end(&task, entry).await
             } else if entry.record.claim.job() == Some(task.job) {
-                self.look(&task, entry, delivery).await
+                self.look(&task, entry, glance.take(), delivery).await
             } else {
                 self.unknown(&task, entry).await
             };
@@ -103,30 +125,76 @@ impl Handler {
         }
     }
 
-    /// One look. False when the record changed meanwhile and has to be read again.
+    /// The record as this worker remembers it, where a glance saw the job over: what follows is a compare-and-set on
+    /// it, which finds out whether it is still the same. Nothing else may follow from a record that may be stale.
+    fn as_this_worker_knows_it(
+        &self,
+        task: &Watch,
+        glance: Option<&Result<Sight, Trouble>>,
+    ) -> Option<MachineEntry> {
+        let sight = glance?.as_ref().ok()?;
+        if let Conclusion::NotOver(_) = plan::look::conclude(task, true, sight.seen()) {
+            return None;
+        }
+        let entry = self.ledger.recall_machine(&task.machine)?;
+        let is_running =
+            matches!(&entry.record.claim, Claim::Running(running) if running.job == task.job);
+        is_running.then_some(entry)
+    }
+
+    /// The look at a job of which all is known that a look at work needs: its claim was running when the look was
+    /// armed, and running it stays until a look settles it; and had anybody asked to cancel it since, a look that reads
+    /// the claim would have taken this one's place, or will take that of the next. So only what does not end here
+    /// reads the record.
+    async fn glance(
+        &self,
+        task: &Watch,
+        deadline: Timestamp,
+        delivery: &Delivery,
+    ) -> Result<Glance, LedgerError> {
+        let sight = match self.see(task, false).await {
+            Ok(sight) => sight,
+            Err(trouble) => return Ok(Glance::Other(Err(trouble))),
+        };
+        let now = Timestamp::now();
+        let is_cancelled = sight.state().is_some_and(plan::look::needs_agent);
+        match plan::look::conclude(task, true, sight.seen()) {
+            Conclusion::NotOver(counters) if !is_cancelled && now < deadline => {
+                let next = after(task, &sight, counters);
+                let due = plan::look::next_look(&task.pace, deadline, now, counters);
+                tokio::try_join!(
+                    self.tell_progress(task, &sight, delivery),
+                    self.ledger.arm_next_look(&next, due)
+                )?;
+                Ok(Glance::AtWork)
+            }
+            _ => Ok(Glance::Other(Ok(sight))),
+        }
+    }
+
+    /// One look, with what a glance saw, if there was one. False when the record changed meanwhile and has to be read
+    /// again.
     async fn look(
         &self,
         task: &Watch,
         entry: MachineEntry,
+        glance: Option<Result<Sight, Trouble>>,
         delivery: &Delivery,
     ) -> Result<bool, LedgerError> {
-        let sight = match self.see(task, &entry.record.claim).await {
+        let running = matches!(entry.record.claim, Claim::Running(_));
+        let may_be_doubled = entry.record.claim.may_be_doubled();
+        let seen = match glance {
+            // The claim was running before the glance, and no claim becomes so twice.
+            Some(seen) if running && !may_be_doubled => seen,
+            _ => self.see(task, may_be_doubled).await,
+        };
+        let sight = match seen {
             Ok(sight) => sight,
             Err(trouble) => {
                 tracing::warn!(job.id = %task.job, cause = trouble.cause, "a look failed and is repeated: {trouble}");
                 return self.look_failed(task, entry, &trouble).await;
             }
         };
-        if let Some(state) = sight.state()
-            && task.state.as_deref() != Some(state)
-        {
-            let fact = Fact::JobProgressed {
-                job: about(task),
-                state: state.to_owned(),
-            };
-            // The message's own time, so that a redelivery says the same.
-            self.publish(task, delivery.stored_at, fact).await?;
-        }
         let conclusion = match &entry.record.claim {
             Claim::Running(claim) if sight.entries.len() > 1 || claim.doubled.is_some() => {
                 match self.look_at_all(task, &entry, &sight).await? {
@@ -138,16 +206,37 @@ impl Handler {
             Claim::Submitting(_) if sight.entries.len() > 1 => {
                 Conclusion::NotOver(Counters::default())
             }
-            claim => {
-                let running = matches!(claim, Claim::Running(_));
-                plan::look::conclude(task, running, sight.seen())
-            }
+            _ => plan::look::conclude(task, running, sight.seen()),
         };
         match conclusion {
             Conclusion::Over => self.settle(task, entry, sight.result).await,
             Conclusion::Gone => self.settle(task, entry, None).await,
-            Conclusion::NotOver(counters) => self.look_again(task, entry, &sight, counters).await,
+            Conclusion::NotOver(counters) => {
+                self.look_again(task, entry, &sight, counters, delivery)
+                    .await
+            }
         }
+    }
+
+    /// The state, when the look before saw another. The last one is told by the job's final event.
+    async fn tell_progress(
+        &self,
+        task: &Watch,
+        sight: &Sight,
+        delivery: &Delivery,
+    ) -> Result<(), LedgerError> {
+        let Some(state) = sight.state() else {
+            return Ok(());
+        };
+        if task.state.as_deref() == Some(state) {
+            return Ok(());
+        }
+        let fact = Fact::JobProgressed {
+            job: about(task),
+            state: state.to_owned(),
+        };
+        // The message's own time, so that a redelivery says the same.
+        self.publish(task, delivery.stored_at, fact).await
     }
 
     /// Sees to a cancel where one is due, and arms the next look. False as in [`Handler::look`].
@@ -157,34 +246,35 @@ impl Handler {
         entry: MachineEntry,
         sight: &Sight,
         counters: Counters,
+        delivery: &Delivery,
     ) -> Result<bool, LedgerError> {
+        self.tell_progress(task, sight, delivery).await?;
         let now = Timestamp::now();
         let deadline = deadline_of(&entry);
         let state = sight.state();
         let overdue = now >= deadline;
         let doubled = task.doubled || doubled_as(&entry.record.claim).is_some();
+        // What `see_to_cancel` asks for, the next look has to read, and whether there are two of the job.
+        let is_cancelled =
+            entry.record.claim.cancel().is_some() || state.is_some_and(plan::look::needs_agent);
+        let is_running = matches!(entry.record.claim, Claim::Running(_));
+        let is_plain =
+            is_running && !is_cancelled && !overdue && !entry.record.claim.may_be_doubled();
         if !self.see_to_cancel(task, entry, state, overdue, now).await? {
             return Ok(false);
         }
         let next = Watch {
-            look: task.look.saturating_add(1),
-            state: sight
-                .state()
-                .map(str::to_owned)
-                .or_else(|| task.state.clone()),
-            absent: counters.absent,
-            let_go: counters.let_go,
-            failed: 0,
             overdue: task.overdue || overdue,
             doubled,
-            ..task.clone()
+            deadline: is_plain.then_some(deadline),
+            ..after(task, sight, counters)
         };
-        self.ledger
-            .arm_look(
-                &next,
-                plan::look::next_look(&task.pace, deadline, now, counters),
-            )
-            .await?;
+        let due = plan::look::next_look(&task.pace, deadline, now, counters);
+        if is_plain && delivery.attempt == 1 {
+            self.ledger.arm_next_look(&next, due).await?;
+        } else {
+            self.ledger.arm_look(&next, due).await?;
+        }
         Ok(true)
     }
 
@@ -215,7 +305,7 @@ impl Handler {
     }
 
     /// What Testflinger says of the job, of its other entries when there may be any, and of its agent when that matters.
-    async fn see(&self, task: &Watch, claim: &Claim) -> Result<Sight, Trouble> {
+    async fn see(&self, task: &Watch, may_be_doubled: bool) -> Result<Sight, Trouble> {
         let job = task.job.to_string();
         let Some(result) = self.testflinger.result(&job).await? else {
             return match self.testflinger.job(&job).await? {
@@ -232,7 +322,7 @@ impl Handler {
             };
         };
         // After the result: what had not arrived when the job was over is not seen in it.
-        let entries = match claim.may_be_doubled() {
+        let entries = match may_be_doubled {
             true => self.entries(task).await?,
             false => Vec::new(),
         };
@@ -345,6 +435,19 @@ impl Handler {
                 fact,
             })
             .await
+    }
+}
+
+/// The look after one that found the job not over.
+fn after(task: &Watch, sight: &Sight, counters: Counters) -> Watch {
+    let state = sight.state().map(str::to_owned);
+    Watch {
+        look: task.look.saturating_add(1),
+        state: state.or_else(|| task.state.clone()),
+        absent: counters.absent,
+        let_go: counters.let_go,
+        failed: 0,
+        ..task.clone()
     }
 }
 

@@ -15,7 +15,7 @@ use tracing::Instrument;
 use super::{Delivery, Handle, TaskError, settle};
 use crate::connect::Bus;
 use crate::dead;
-use crate::stored::Stored;
+use crate::stored::{Receipt, Stored};
 use crate::wire::header;
 
 /// The longest delay that a growing back-off reaches.
@@ -43,23 +43,23 @@ enum Verdict {
 
 /// Handles one delivery to its end. Never panics because of the handler or the message.
 pub(super) async fn attempt(post: Arc<Post>, message: Message) {
-    let Some((stored, receipt)) = Stored::from_delivery(&message) else {
-        tracing::error!(subject = %message.subject, "a message that comes from no stream was left alone");
+    let Some(reply) = message.reply.as_deref() else {
         return;
     };
-    let Some(reply) = message.reply.as_deref() else {
+    let Some(receipt) = Receipt::parse(reply) else {
+        tracing::error!(subject = %message.subject, "a message that comes from no stream was left alone");
         return;
     };
     let span = tracing::info_span!(
         "task",
         kind = post.kind.as_str(),
-        subject = stored.subject,
-        sequence = stored.sequence,
+        subject = message.subject.as_str(),
+        sequence = receipt.stream_sequence,
         attempt = receipt.delivered
     );
     let work = async {
-        let verdict = post.judge(&stored, receipt.delivered).await;
-        post.settle(&stored, receipt.delivered, reply, verdict)
+        let verdict = post.judge(&message, &receipt).await;
+        post.settle(&message, receipt.delivered, reply, verdict)
             .await;
     };
     keeping(&post, reply, work).instrument(span).await;
@@ -92,8 +92,19 @@ impl Post {
             .is_some_and(|most| attempt >= most.saturating_sub(1))
     }
 
-    async fn judge(&self, stored: &Stored, attempt: u32) -> Verdict {
-        let scheduler = match stored.header(header::SCHEDULER).map(str::parse).transpose() {
+    /// A tick that comes a second time reads its cycle and sends all its submits again; a submit or a look that does
+    /// finds its job running or settled, and repeats one or two messages.
+    fn is_confirmed(&self) -> bool {
+        self.kind == TaskKind::Tick
+    }
+
+    async fn judge(&self, message: &Message, receipt: &Receipt) -> Verdict {
+        let attempt = receipt.delivered;
+        let scheduler = message
+            .headers
+            .as_ref()
+            .and_then(|headers| headers.get(header::SCHEDULER));
+        let scheduler = match scheduler.map(|value| value.as_str().parse()).transpose() {
             Ok(scheduler) => scheduler,
             Err(why) => {
                 return Verdict::Dead {
@@ -101,11 +112,11 @@ impl Post {
                 };
             }
         };
-        if !belongs(&stored.subject, self.kind) {
+        if !belongs(&message.subject, self.kind) {
             return Verdict::Dead {
                 why: format!(
                     "`{}` is not the subject of a {} task",
-                    stored.subject,
+                    message.subject,
                     self.kind.as_str()
                 ),
             };
@@ -113,14 +124,14 @@ impl Post {
         let delivery = Delivery {
             attempt,
             last: self.is_last(attempt),
-            subject: stored.subject.clone(),
-            stored_at: stored.time,
-            sequence: stored.sequence,
+            subject: message.subject.to_string(),
+            stored_at: receipt.stored_at,
+            sequence: receipt.stream_sequence,
             stream_created: self.stream_created,
             scheduler,
         };
         let work = async {
-            match self.handler.handle(&stored.body, &delivery) {
+            match self.handler.handle(&message.payload, &delivery) {
                 Ok(work) => Ok(work.await),
                 Err(bad) => Err(bad),
             }
@@ -140,9 +151,9 @@ impl Post {
         }
     }
 
-    async fn settle(&self, stored: &Stored, attempt: u32, reply: &str, verdict: Verdict) {
+    async fn settle(&self, message: &Message, attempt: u32, reply: &str, verdict: Verdict) {
         let why = match verdict {
-            Verdict::Done => return settle::done(&self.bus, reply).await,
+            Verdict::Done => return settle::done(&self.bus, reply, self.is_confirmed()).await,
             Verdict::Again { after, why } if !self.is_last(attempt) => {
                 tracing::info!(why, ?after, "the task will be tried again");
                 return settle::again(&self.bus, reply, after).await;
@@ -152,12 +163,15 @@ impl Post {
             }
             Verdict::Dead { why } => why,
         };
-        self.bury(stored, attempt, reply, &why).await;
+        self.bury(message, attempt, reply, &why).await;
     }
 
     /// Keeps the message as a dead letter, and only then lets the broker drop it.
-    async fn bury(&self, stored: &Stored, attempt: u32, reply: &str, why: &str) {
-        let letter = dead::letter(self.stream, stored, why, attempt, &self.worker);
+    async fn bury(&self, message: &Message, attempt: u32, reply: &str, why: &str) {
+        let Some((stored, _)) = Stored::from_delivery(message) else {
+            return;
+        };
+        let letter = dead::letter(self.stream, &stored, why, attempt, &self.worker);
         let mut tries = 0;
         while let Err(error) = dead::keep(&self.bus, self.stream_created, &letter).await {
             tries += 1;

@@ -2,7 +2,7 @@
 //!
 //! | a handler | its message |
 //! | --- | --- |
-//! | returns | is acknowledged, confirmed by the broker |
+//! | returns | is acknowledged; a tick's acknowledgement is confirmed by the broker |
 //! | wants a retry | comes back after the delay it named |
 //! | panics | comes back, later each time |
 //! | rejects, or wants a retry when the delivery budget ends | becomes a dead letter, then is terminated |

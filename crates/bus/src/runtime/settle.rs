@@ -11,9 +11,16 @@ use crate::wire::{NoAnswer, PATIENCE, pause};
 /// The longest reason in a termination: the advisory that repeats it has to stay small.
 const LONGEST_REASON: usize = 200;
 
-/// It is done. Confirmed, because an unconfirmed one can be lost with the broker.
-pub(super) async fn done(bus: &Bus, reply: &str) {
-    confirm(bus, reply, Bytes::from_static(b"+ACK")).await;
+/// It is done. A confirmed acknowledgement costs the broker a message more and the handler's place a round trip more. One
+/// that is not confirmed can be lost with the connection: then the message comes again after `ack_wait`, which for a
+/// handler is the same as a crash right before its acknowledgement, and every handler is written to be run twice.
+pub(super) async fn done(bus: &Bus, reply: &str, confirmed: bool) {
+    let payload = Bytes::from_static(b"+ACK");
+    if confirmed {
+        confirm(bus, reply, payload).await;
+    } else {
+        say(bus, reply, payload).await;
+    }
 }
 
 /// It will never be done, and is kept as a dead letter.

@@ -18,6 +18,8 @@
 //! | S8 ack lost, after M10 | `submit::delivered_again_after_its_fate_was_forgotten_it_submits_nothing` |
 //! | M8 skip written, then crash; J' over meanwhile | `submit::a_skip_stays_a_skip_when_the_other_job_ends` , `a_skip_killed_at_any_await_stays_a_skip` |
 //! | S4 POST arrives late, after S | `doubled` |
+//! | W5 ack lost | `watch::run_twice_it_is_one_verdict`, `watch_glance::a_look_that_comes_again_reads_and_leaves_one_look` |
+//! | W1 left out: claim changed meanwhile | `watch_glance` |
 //! | W2 two looks at once | `two_looks_at_once_are_one_verdict` |
 //! | W3b verdict; R1, R2, R3, R4 | `a_look_killed_at_any_await_is_one_verdict` |
 //! | wait fires twice; wait left over after the end | `watch::a_look_after_the_end_arms_nothing` |

@@ -14,5 +14,6 @@ mod tick;
 mod tick_slots;
 mod tick_trouble;
 mod watch;
+mod watch_glance;
 mod watch_verdicts;
 mod world;
