@@ -38,6 +38,10 @@ const PUBLISH: &[(&str, &[Who])] = &[
         "event.cycle.r1.finished",
         &[Role(Scheduler), Role(Worker), Role(Operator)],
     ),
+    (
+        "event.machine.r1.m1.skipped",
+        &[Role(Scheduler), Role(Worker), Role(Operator)],
+    ),
     ("event.job.r1.m1.finished", &[Role(Worker), Role(Operator)]),
     ("dlq.rack.tick", &[Role(Scheduler), Role(Worker)]),
     // Records.

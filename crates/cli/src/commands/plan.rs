@@ -84,7 +84,7 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn saved(path: &PathBuf, rack: Option<&RackName>) -> anyhow::Result<Foresight> {
+fn saved(path: &Path, rack: Option<&RackName>) -> anyhow::Result<Foresight> {
     let text = read_inputs(path).with_context(|| format!("cannot read {}", path.display()))?;
     let inputs: Inputs = serde_json::from_slice(&text).with_context(|| {
         format!(
