@@ -13,6 +13,7 @@ mod submit_recalled;
 mod tick;
 mod tick_slots;
 mod tick_trouble;
+mod upgrade;
 mod watch;
 mod watch_glance;
 mod watch_verdicts;
