@@ -257,9 +257,10 @@ pub fn without_passwords(servers: &str) -> String {
         .map(|server| {
             let before_a_password = last_at.is_some_and(|at| start < at);
             start += server.len() + 1;
+            let blanks = &server[..server.len() - server.trim_start().len()];
             let (scheme, rest) = match server.split_once("://") {
                 Some((scheme, rest)) => (format!("{scheme}://"), rest),
-                None => (String::new(), server),
+                None => (blanks.to_owned(), server),
             };
             match rest.rsplit_once('@') {
                 Some((_, host)) => format!("{scheme}***@{host}"),
