@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message, Subscriber};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use crate::error::BusError;
 use crate::wire::header;
 
 /// How long the broker keeps a request for messages.
-const EXPIRES: Duration = Duration::from_secs(30);
+const EXPIRES: Duration = Duration::from_secs(5);
 /// How often it says that it still has one.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// After this long without a word, the request is taken for lost. Short, because a request that reaches no leader is
@@ -150,7 +150,20 @@ impl Pull {
         }
     }
 
-    /// Ends the subscription and returns what had come and nobody has looked at.
+    /// Ends the subscription at once, and returns what had come and nobody has looked at. A subscription that drains
+    /// while its connection breaks is taken to the next connection by the client and forgotten there, and the broker
+    /// goes on handing messages to nobody (async-nats 0.51).
+    pub(crate) fn abandon(mut self) -> Vec<Message> {
+        let mut rest = Vec::new();
+        while let Some(Some(message)) = self.messages.next().now_or_never() {
+            if message.reply.is_some() {
+                rest.push(message);
+            }
+        }
+        rest
+    }
+
+    /// Ends the subscription in order, and returns what had come and nobody has looked at.
     pub(crate) async fn close(mut self) -> Vec<Message> {
         let mut rest = Vec::new();
         if self.messages.drain().await.is_ok() {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bus::Written;
 use jiff::Timestamp;
 use model::cycle::{CycleRecord, Fate, Origin, Planned};
 use model::id::{CycleId, JobId};
@@ -83,11 +84,20 @@ impl Ledger {
         jobs: &[RemoteJob],
         recovery: &Recovery,
     ) -> Result<Vec<Adoption>, LedgerError> {
+        let Some(any) = jobs.first() else {
+            return Ok(Vec::new());
+        };
+        // Where the cycle is still known, its submits may still come: their fates must not be forgotten before.
+        let known = self.cycle(&any.rack, any.cycle).await?;
+        let deploy_by = match known.map(|record| record.fate) {
+            Some(Fate::Planned(planned)) => planned.deploy_by.max(recovery.at),
+            _ => recovery.at,
+        };
         let mut adoptions = Vec::with_capacity(jobs.len());
         for job in jobs {
             adoptions.push(match job.verdict {
                 Some(_) => self.adoption(job).await?,
-                None => self.claim_back(job, recovery).await?,
+                None => self.claim_back(job, deploy_by).await?,
             });
         }
         let ours: Vec<&RemoteJob> = jobs
@@ -102,9 +112,13 @@ impl Ledger {
         let planned = planned(&ours, recovery);
         let record = cycle_of(first, &ours, planned.clone(), recovery);
         // A record that is there is the one that was frozen.
-        self.cycles
+        if let Written::Done(_) = self
+            .cycles
             .create(&key::cycle(&first.rack, first.cycle), &record)
-            .await?;
+            .await?
+        {
+            self.tell_decisions(&record).await?;
+        }
         for job in ours.iter().filter(|job| job.verdict.is_none()) {
             let look = submit_task(&record, &planned, &job.machine).first_look();
             self.arm_look(&look, recovery.at).await?;
@@ -118,7 +132,7 @@ impl Ledger {
     async fn claim_back(
         &self,
         job: &RemoteJob,
-        recovery: &Recovery,
+        deploy_by: Timestamp,
     ) -> Result<Adoption, LedgerError> {
         let claim = Running {
             job: job.job,
@@ -126,7 +140,7 @@ impl Ledger {
             rack: job.rack.clone(),
             submitted_at: job.submitted_at,
             deadline: job.deadline,
-            deploy_by: recovery.at,
+            deploy_by,
             // Nobody knows how often it was posted: its looks see whether there are two of it.
             renewed: true,
             doubled: None,

@@ -208,8 +208,10 @@ pub mod filter {
     pub const WAITING_LOOKS: &str = "task.wait.watch.*";
     /// All submits that may be taken.
     pub const SUBMITS: &str = "task.submit.>";
-    /// Submits and looks that are held back.
-    pub const WAITING: &str = "task.wait.>";
+    /// Slots that are armed.
+    pub const ARMED_SLOTS: &str = "rack.schedule.*.*";
+    /// Ticks that wait for their next attempt.
+    pub const RETRIES: &str = "rack.schedule.*.retry.*";
     /// All looks that may be taken.
     pub const WATCHES: &str = "task.watch.>";
     /// Everything armed for any rack, retries included.

@@ -4,14 +4,21 @@
 
 use std::time::Duration;
 
-use bus::{At, Outgoing, Stored};
+use bus::{At, Outgoing, Published, Stored};
 use jiff::Timestamp;
 use ledger::{Ledger, LedgerError};
 use model::subject::{filter, stream};
 use plan::slots::later;
 
-/// So many waiting messages of each stream are looked at in a pass, the oldest first. One that is never let out becomes
-/// the oldest in time, because all others go.
+/// What waits, by how long it usually does: a short wait that is held up must not stand behind long ones.
+const WAITING: [(&str, &str); 4] = [
+    (stream::RACK, filter::ARMED_SLOTS),
+    (stream::RACK, filter::RETRIES),
+    (stream::TASK, filter::WAITING_SUBMITS),
+    (stream::TASK, filter::WAITING_LOOKS),
+];
+/// So many of each are looked at in a pass, the oldest first. One that is never let out becomes the oldest in time,
+/// because all others go.
 const LOOKED_AT: usize = 64;
 /// The broker may be late by this when it was restarted or has changed its leader.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,10 +30,7 @@ pub(crate) async fn pass(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let patience = settle.max(PATIENCE);
-    for (stream, waiting) in [
-        (stream::RACK, filter::ARMED),
-        (stream::TASK, filter::WAITING),
-    ] {
+    for (stream, waiting) in WAITING {
         let mut roused = 0;
         let mut looked_at = 0;
         let mut next = 1;
@@ -35,35 +39,32 @@ pub(crate) async fn pass(
         {
             next = stored.sequence + 1;
             match stored.at() {
-                Some(at) if later(at.time, patience) < now => {
-                    rouse(ledger, stored, at, roused == 0).await?;
-                    roused += 1;
+                // One that was stored after it was due, as those are that were roused before, has its time, too.
+                Some(at) if later(at.time.max(stored.time), patience) < now => {
+                    roused += usize::from(rouse(ledger, stored, at).await?);
                 }
                 _ => looked_at += 1,
             }
         }
         if roused > 0 {
-            tracing::warn!(stream, roused, "messages that were held up wait anew");
+            tracing::error!(
+                waiting,
+                roused,
+                "the broker does not let out what is due, so it waits anew: has its disk room left, and what does its \
+                 log say?"
+            );
         }
     }
     Ok(())
 }
 
-async fn rouse(ledger: &Ledger, stored: Stored, at: At, first: bool) -> Result<(), LedgerError> {
-    if first {
-        tracing::error!(
-            subject = stored.subject,
-            due = %at.time,
-            "the broker does not let out what is due: has its disk room left, and what does its log say?"
-        );
-    }
+/// False when it came out or was replaced meanwhile.
+async fn rouse(ledger: &Ledger, stored: Stored, at: At) -> Result<bool, LedgerError> {
     let Ok(subject) = stored.subject.parse() else {
-        return Ok(());
+        return Ok(false);
     };
-    // What came out or was replaced meanwhile is left alone.
     let message = Outgoing::new(subject, stored.body)
         .at(at.time, at.target)
         .replacing(stored.sequence);
-    ledger.bus().publish(message).await?;
-    Ok(())
+    Ok(ledger.bus().publish(message).await? != Published::Exists)
 }

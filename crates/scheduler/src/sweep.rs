@@ -76,8 +76,18 @@ impl Sweep {
         Ok(())
     }
 
-    /// A job in Testflinger that nothing looks at, two passes in a row.
+    /// A job in Testflinger that nothing looks at, two passes in a row; and one that somebody wants to end: whoever
+    /// asked may have died before arming the look that reads it, and a look at a job at work reads nothing.
     async fn looks(&mut self, waiting: &Waiting, now: Timestamp) -> Result<(), LedgerError> {
+        for (record, planned) in self.view.planned() {
+            for machine in record.open() {
+                let job = JobId::of(record.cycle, machine);
+                if self.view.is_cancelling(machine, job) {
+                    let look = submit_task(record, planned, machine).first_look();
+                    self.ledger.arm_look(&look, now).await?;
+                }
+            }
+        }
         let unwatched: Vec<(MachineName, CycleId, JobId)> = self
             .view
             .machines

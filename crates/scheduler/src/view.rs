@@ -118,6 +118,15 @@ impl View {
             .is_some_and(|view| matches!(&view.claim, Claim::Running(claim) if claim.job == job))
     }
 
+    /// Whether the job is in Testflinger and somebody wants it to end.
+    pub(crate) fn is_cancelling(&self, machine: &MachineName, job: JobId) -> bool {
+        self.is_running(machine, job)
+            && self
+                .machines
+                .get(machine)
+                .is_some_and(|view| view.claim.cancel().is_some())
+    }
+
     /// Open cycles with decisions.
     pub(crate) fn planned(&self) -> impl Iterator<Item = (&CycleRecord, &model::cycle::Planned)> {
         self.open.values().filter_map(|record| match &record.fate {

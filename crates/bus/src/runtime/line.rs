@@ -211,7 +211,10 @@ impl Line {
                 },
             }
         };
-        let rest = pull.close().await;
+        let rest = match lost {
+            None => pull.close().await,
+            Some(_) => pull.abandon(),
+        };
         let returned = rest.len();
         self.hand_back(rest).await;
         match lost {

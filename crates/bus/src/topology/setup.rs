@@ -150,6 +150,12 @@ async fn create_missing(
                 code: 10058 | 10148,
                 ..
             }) => {}
+            // A role may not create it, and shall not need to.
+            Err(BusError::Denied { .. }) => {
+                return Err(BusError::Missing {
+                    what: item.to_string(),
+                });
+            }
             Err(error) => return Err(error),
         }
     }

@@ -225,7 +225,14 @@ fn again(kept: &Kept, now: Timestamp) -> anyhow::Result<Again> {
             };
             ledger::outgoing(subject, &submit)
         }
-        subject @ Subject::Watch { .. } => ledger::outgoing(subject, &Watch::parse(&body)?),
+        subject @ Subject::Watch { .. } => {
+            // Somebody may have asked to cancel since: whoever takes it reads the claim.
+            let watch = Watch {
+                deadline: None,
+                ..Watch::parse(&body)?
+            };
+            ledger::outgoing(subject, &watch)
+        }
         other => anyhow::bail!("nobody takes messages on {other}"),
     };
     Ok(Again {

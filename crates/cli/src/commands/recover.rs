@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use ledger::{Adoption, Ledger, Recovery, RemoteJob};
 use model::id::{CycleId, JobId};
 use model::name::{MachineName, RackName};
+use model::rack::RackRecord;
 use model::tag;
 use model::task::Pace;
 use plan::slots::later;
@@ -17,7 +18,10 @@ use worker::inputs::document;
 
 use crate::app::App;
 use crate::ask::Consent;
+use crate::config::Config;
 use crate::exit::Exit;
+use crate::foresight::written_policy_of;
+use crate::stored::Read;
 use crate::{output, person, stored};
 
 #[derive(Debug, Args)]
@@ -93,27 +97,31 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit
         document: policy.job,
     };
     let racks = stored::racks(&ledger).await?;
-    let found = find(&testflinger, &recovery, policy.catch_up).await?;
+    let found = find(&testflinger, &recovery, longest_catch_up(config, &racks)).await?;
     let mut lines = found.foreign;
-    let mut lost: BTreeMap<CycleId, Vec<(RemoteJob, String)>> = BTreeMap::new();
+    let mut jobs_by_cycle: BTreeMap<CycleId, Vec<(RemoteJob, String)>> = BTreeMap::new();
+    let mut new = 0;
     for (job, state) in found.jobs {
         match ledger.adoption(&job).await? {
-            Adoption::Claimed | Adoption::Recorded => {
-                lost.entry(job.cycle).or_default().push((job, state));
+            adoption @ (Adoption::Settled | Adoption::Taken(_)) => {
+                lines.push(line(&job, state, adoption));
             }
-            adoption => lines.push(line(&job, state, adoption)),
+            // One that is known may have been brought back by a run that broke off: its cycle and its look follow.
+            adoption => {
+                new += usize::from(adoption != Adoption::Known);
+                jobs_by_cycle
+                    .entry(job.cycle)
+                    .or_default()
+                    .push((job, state));
+            }
         }
     }
-    if !lost.is_empty() && !arguments.dry_run && arguments.consent.asks() {
-        let count: usize = lost.values().map(Vec::len).sum();
-        output::say(format!(
-            "{count} jobs of {} cycles would be brought back",
-            lost.len()
-        ));
+    if new > 0 && !arguments.dry_run && arguments.consent.asks() {
+        output::say(format!("{new} jobs would be brought back"));
         arguments.consent.get("Bring them back?")?;
     }
     let mut unknown = BTreeSet::new();
-    for found in lost.into_values() {
+    for found in jobs_by_cycle.into_values() {
         let (jobs, states): (Vec<RemoteJob>, Vec<String>) = found.into_iter().unzip();
         let mut adoptions = Vec::new();
         if arguments.dry_run {
@@ -144,6 +152,15 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit
     Ok(if is_clean { Exit::Ok } else { Exit::Failed })
 }
 
+/// How long after its slot a rack's tick may still run: the longest of all racks.
+fn longest_catch_up(config: &Config, racks: &BTreeMap<RackName, Read<RackRecord>>) -> Duration {
+    let known = racks.values().filter_map(|record| record.as_ref().ok());
+    let catch_ups = known.map(|record| written_policy_of(config, Some(record)).catch_up);
+    config
+        .speed
+        .shorten(catch_ups.fold(config.policy.catch_up, Duration::max))
+}
+
 /// Every job that bears our tag and may still be worked on, and those of the last slots: a slot that fires again, since
 /// the broker forgot that it did, must find them.
 async fn find(
@@ -155,11 +172,10 @@ async fn find(
     for listed in testflinger.search_by_tags(&[tag::OURS]).await? {
         let state = listed.job_state.clone().unwrap_or_default();
         let is_over = plan::look::is_over(&state);
-        if is_over
-            && listed
-                .created_at
-                .is_some_and(|at| later(at, catch_up) < recovery.at)
-        {
+        let is_old = listed
+            .created_at
+            .is_some_and(|at| later(at, catch_up) < recovery.at);
+        if is_over && is_old {
             continue;
         }
         // Gone meanwhile, so nothing works on it.
@@ -183,7 +199,11 @@ async fn find(
                 continue;
             }
         };
-        if is_over || has_been_let_go(testflinger, &state, &job).await? {
+        // A cancelled one that nobody works on ended long ago. Of a young one its looks find out.
+        if plan::look::needs_agent(&state) && is_old && !is_worked_on(testflinger, &job).await? {
+            continue;
+        }
+        if is_over {
             let Some(result) = testflinger.result(&listed.job_id).await? else {
                 continue;
             };
@@ -194,20 +214,12 @@ async fn find(
     Ok(found)
 }
 
-/// A cancelled job is over when its agent works on something else.
-async fn has_been_let_go(
-    testflinger: &Testflinger,
-    state: &str,
-    job: &RemoteJob,
-) -> anyhow::Result<bool> {
-    if !plan::look::needs_agent(state) {
-        return Ok(false);
-    }
+async fn is_worked_on(testflinger: &Testflinger, job: &RemoteJob) -> anyhow::Result<bool> {
     let agent = testflinger.agent(job.machine.as_str()).await?;
     let at_work = agent
         .filter(|agent| !plan::look::waits_for_work(agent.state.as_deref()))
         .and_then(|agent| agent.job_id?.parse::<JobId>().ok());
-    Ok(at_work != Some(job.job))
+    Ok(at_work == Some(job.job))
 }
 
 /// The job as we know jobs, or why it is none of ours.

@@ -198,8 +198,8 @@ async fn every_other_call_of_a_look_failed_once_arms_the_next_look() {
                 .await;
                 // The look that waits was armed for a claim that was never renewed, and would not read this one.
                 let first = task.first_look();
-                let armed = rack.ledger().arm_look(&first, ago(-3600));
-                armed.await.unwrap();
+                let armed = rack.ledger().arm_look(&first, ago(-3600)).await;
+                armed.unwrap();
                 if target == JOB {
                     rack.lab.inject(Fault {
                         status: Some(204),
