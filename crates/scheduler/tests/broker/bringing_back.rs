@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use ledger::{outgoing, submit_task};
 use model::cycle::Origin;
 use model::id::CycleId;
+use model::machine::{CancelCause, CancelRequest};
 use model::name::RackName;
 use model::subject::{Subject, stream};
 use model::task::{Resume, Submit, Task, Tick, Watch};
@@ -42,6 +43,35 @@ async fn a_lost_look_comes_back_after_two_passes() {
     let kept = Subject::WaitWatch(job(&record, "m2")).to_string();
     let kept = stage.bus.last_on(stream::TASK, &kept).await.unwrap();
     assert!(kept.unwrap().sequence <= 2);
+    let other = watch_subject("m2").to_string();
+    assert_eq!(stage.bus.last_on(stream::TASK, &other).await.unwrap(), None);
+    scheduler.stop().await;
+}
+
+/// Whoever wrote the cancel died before arming the look that reads it.
+#[tokio::test]
+async fn a_cancel_that_no_look_was_armed_for_gets_one() {
+    let stage = Stage::set().await;
+    let record = cycle(ago(60), &["m1", "m2"]);
+    stage.write_cycle(&record).await;
+    for name in ["m1", "m2"] {
+        let mut machine = running(&record, name);
+        if name == "m1" {
+            let request = CancelRequest {
+                cause: CancelCause::Asked,
+                by: "ann".into(),
+                why: String::new(),
+                at: Timestamp::now(),
+            };
+            machine.ask_to_cancel(job(&record, name), request).unwrap();
+        }
+        stage.write_machine(name, &machine).await;
+        stage.hold_look(&record, name).await;
+    }
+    let scheduler = stage.scheduler(SETTLE).await;
+    let look = stage.message_on(stream::TASK, &watch_subject("m1")).await;
+    let task = Watch::parse(&look.body).unwrap();
+    assert_eq!((task.job, task.deadline), (job(&record, "m1"), None));
     let other = watch_subject("m2").to_string();
     assert_eq!(stage.bus.last_on(stream::TASK, &other).await.unwrap(), None);
     scheduler.stop().await;

@@ -84,8 +84,7 @@ impl Identity {
     }
 }
 
-/// Whether a tick may go on as it says. Whoever may tick a rack must not be able to use up its coming slots, nor another
-/// rack's.
+/// Whether a tick may go on as it says: as the slot that its cycle belongs to, and on no other cycle's subject.
 fn goes_on(tick: &Tick, resume: &Resume, scheduler: Option<&Subject>) -> Result<(), String> {
     match scheduler {
         Some(Subject::Retry { rack, cycle }) if *rack == tick.rack && *cycle == resume.cycle => {}

@@ -8,6 +8,7 @@ use model::name::RackName;
 use model::rack::RackRecord;
 use model::schedule::Schedule;
 use model::subject::{Subject, key, stream};
+use model::task::Resume;
 
 use crate::world::{Letter, World, ago, last_slot, paused, six_hourly, submits};
 
@@ -151,4 +152,48 @@ async fn a_tick_from_another_racks_slot_is_rejected() {
         );
     }
     assert_eq!(rack.lab.stats().requests.len(), 0);
+}
+
+#[tokio::test]
+async fn a_tick_that_says_what_it_cannot_know_is_rejected() {
+    let world = World::start().await;
+    let rack = world.rack("r1", 1).await;
+    rack.add(&six_hourly()).await;
+    let now = Timestamp::now();
+    let coming = last_slot() + SignedDuration::from_hours(6);
+    let cycle = CycleId::of_slot(&rack.name, coming);
+    let resume = |cycle, slot| Resume {
+        cycle,
+        origin: Origin::Slot { slot },
+        ticked_at: now,
+        attempt: 1,
+    };
+    let mut letters = Vec::new();
+    for resume in [
+        resume(cycle, coming),
+        resume(cycle, last_slot()),
+        resume(CycleId::of_slot(&rack.name, last_slot()), coming),
+    ] {
+        let mut letter = Letter::tick(&rack.name);
+        letter.task.resume = Some(resume);
+        letters.push(letter);
+    }
+    // A slot that is let out before its time.
+    letters.push(rack.slot_tick(coming));
+    // A retry of another cycle than the one on whose subject it waited.
+    let mut letter = Letter::tick(&rack.name);
+    letter.task.resume = Some(resume(
+        CycleId::of_slot(&rack.name, last_slot()),
+        last_slot(),
+    ));
+    letters.push(letter.scheduled_by(Subject::Retry {
+        rack: rack.name.clone(),
+        cycle,
+    }));
+    for letter in letters {
+        let said = rack.deliver_tick(&letter).await;
+        assert!(said.is_err(), "{said:?}");
+    }
+    assert_eq!(rack.posts(), 0);
+    assert!(rack.record(cycle).await.is_none());
 }
