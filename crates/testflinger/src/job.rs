@@ -3,6 +3,7 @@ use std::io::Read;
 
 use jiff::Timestamp;
 use rest::{Answer, Http, List, Object, Short};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -161,13 +162,20 @@ impl Identity {
 /// Where a stored job belongs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Belonging {
-    /// The job, as its document says.
-    pub job_id: String,
     /// The queue it was submitted to.
     pub job_queue: String,
     /// Its tags.
     #[serde(default)]
     pub tags: Vec<String>,
+}
+
+/// More of a job document, and whose it is.
+#[derive(Deserialize)]
+struct Identified<T> {
+    #[serde(flatten)]
+    identity: Identity,
+    #[serde(flatten)]
+    rest: T,
 }
 
 pub(crate) type IdentityObject = Object<Identity>;
@@ -176,17 +184,11 @@ impl Testflinger {
     /// Whether a job is stored. Absent only for a clean 204, which a job older than seven days gives, too.
     pub async fn job(&self, job_id: &str) -> Result<Presence, TestflingerError> {
         const DOING: &str = "look for the job";
-        let answer = self.get(DOING, &["v1", "job", job_id]).await?;
-        if answer.status() == 204 {
-            answer
-                .nothing()
-                .await
-                .map_err(|error| self.error(DOING, error))?;
+        let cap = self.http.limits().body_bytes;
+        let stored: Option<Identity> = self.stored(DOING, &["v1", "job", job_id], cap).await?;
+        let Some(identity) = stored else {
             return Ok(Presence::Absent);
-        }
-        let Object(identity): IdentityObject = self
-            .read(DOING, answer, self.http.limits().body_bytes)
-            .await?;
+        };
         identity
             .expect(job_id, &self.http)
             .map_err(|error| self.error(DOING, error))?;
@@ -196,35 +198,43 @@ impl Testflinger {
     /// Where a job belongs; none for a clean 204, as [`Self::job`].
     pub async fn belonging(&self, job_id: &str) -> Result<Option<Belonging>, TestflingerError> {
         const DOING: &str = "read the job";
-        let answer = self.get(DOING, &["v1", "job", job_id]).await?;
-        if answer.status() == 204 {
-            answer
-                .nothing()
-                .await
-                .map_err(|error| self.error(DOING, error))?;
+        let cap = self.http.limits().body_bytes;
+        let stored: Option<Identified<Belonging>> =
+            self.stored(DOING, &["v1", "job", job_id], cap).await?;
+        let Some(Identified { identity, rest }) = stored else {
             return Ok(None);
-        }
-        let Object(belonging): Object<Belonging> = self
-            .read(DOING, answer, self.http.limits().body_bytes)
-            .await?;
-        Ok(Some(belonging))
+        };
+        identity
+            .expect(job_id, &self.http)
+            .map_err(|error| self.error(DOING, error))?;
+        Ok(Some(rest))
     }
 
     /// State and phases of a job; none for a clean 204, as [`Self::job`].
     pub async fn result(&self, job_id: &str) -> Result<Option<JobResult>, TestflingerError> {
         const DOING: &str = "read the result of the job";
-        let answer = self.get(DOING, &["v1", "result", job_id]).await?;
+        let cap = self.http.limits().result_bytes;
+        let written: Option<Written> = self.stored(DOING, &["v1", "result", job_id], cap).await?;
+        Ok(written.map(JobResult::from))
+    }
+
+    /// The object that is stored there; none for a clean 204.
+    async fn stored<T: DeserializeOwned + Send + 'static>(
+        &self,
+        doing: &'static str,
+        segments: &[&str],
+        cap: u64,
+    ) -> Result<Option<T>, TestflingerError> {
+        let answer = self.get(doing, segments).await?;
         if answer.status() == 204 {
             answer
                 .nothing()
                 .await
-                .map_err(|error| self.error(DOING, error))?;
+                .map_err(|error| self.error(doing, error))?;
             return Ok(None);
         }
-        let Object(written): Object<Written> = self
-            .read(DOING, answer, self.http.limits().result_bytes)
-            .await?;
-        Ok(Some(written.into()))
+        let Object(stored): Object<T> = self.read(doing, answer, cap).await?;
+        Ok(Some(stored))
     }
 
     /// How many jobs are before this one in its queue; none once it is not waiting any more, or unknown.
