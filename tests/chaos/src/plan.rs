@@ -13,7 +13,7 @@ pub(crate) const TROUBLE: Duration = Duration::from_secs(58);
 /// Everything has settled so long after the faults stopped: a message may have to come again twice, ten seconds apart,
 /// because a broker first hands it to what was left waiting by a worker that is gone; then there is a settle time, a
 /// job, and a look.
-pub(crate) const HEAL: Duration = Duration::from_secs(28);
+pub(crate) const HEAL: Duration = Duration::from_secs(20);
 /// The last tick comes so long after the start, so that faults strike what it began.
 const LAST_TICK: f64 = 46.0;
 
