@@ -1,6 +1,7 @@
 //! A line between a client and its broker that understands what passes on it, so that one request can be made to fail:
 //! before it has an effect, or after. Requests are counted; everything else passes.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -62,6 +63,11 @@ struct State {
     struck: bool,
     /// The subject on which the answer to the failed one comes.
     answer: Option<(String, Failure)>,
+    /// The subjects of all subscriptions, by what the client calls them.
+    subscriptions: HashMap<String, String>,
+    is_silent: bool,
+    /// The subject of the subscription that ended the silence.
+    ended: Option<String>,
 }
 
 /// What the line does with a message.
@@ -127,6 +133,17 @@ impl BrokerLine {
     pub fn struck(&self) -> bool {
         lock(&self.state).struck
     }
+
+    /// Nothing arrives from the broker any more, until the client ends a subscription: the connection ends with that
+    /// word on the way, and the next one is whole.
+    pub fn fall_silent(&self) {
+        lock(&self.state).is_silent = true;
+    }
+
+    /// The subject of the subscription that the client ended in the silence.
+    pub fn ended_in_silence(&self) -> Option<String> {
+        lock(&self.state).ended.clone()
+    }
 }
 
 impl State {
@@ -151,6 +168,21 @@ impl State {
             (Failure::CutAfter, None) => Fate::CutsAfter,
             (Failure::AnswerLost, None) => Fate::Passes,
         }
+    }
+
+    fn subscribe(&mut self, subject: &str, number: &str) -> Fate {
+        self.subscriptions.insert(number.into(), subject.into());
+        Fate::Passes
+    }
+
+    fn unsubscribe(&mut self, number: &str) -> Fate {
+        let subject = self.subscriptions.remove(number);
+        if !self.is_silent {
+            return Fate::Passes;
+        }
+        self.is_silent = false;
+        self.ended = subject;
+        Fate::Cuts
     }
 
     /// The broker sends something.
@@ -181,10 +213,15 @@ async fn carry(client: TcpStream, broker: String, state: Arc<Mutex<State>>) {
             ["PUB", subject, reply, _] | ["HPUB", subject, reply, _, _] => {
                 lock(&state).publish(subject, Some(reply))
             }
+            ["SUB", subject, .., number] => lock(&state).subscribe(subject, number),
+            ["UNSUB", number, ..] => lock(&state).unsubscribe(number),
             _ => Fate::Passes,
         }
     });
     let down = pass(BufReader::new(from_broker), to_client, |line| {
+        if lock(&state).is_silent {
+            return Fate::Vanishes;
+        }
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         match words.as_slice() {
             ["MSG" | "HMSG", subject, ..] => lock(&state).deliver(subject),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
+use async_nats::RequestErrorKind;
 use broker::{Binary, Options, Port, Server, VERSION};
 use bus::access::{self, KeyFile, Role};
 use bus::topology::{Retention, Topology, setup};
@@ -211,6 +212,19 @@ impl Broker {
             .unwrap_or_else(|error| panic!("{subject}: {error}"))
             .payload
             .to_vec()
+    }
+
+    /// Whether anybody listens on a subject.
+    ///
+    /// # Panics
+    /// When the server cannot be asked.
+    pub async fn is_heard(&self, subject: &str) -> bool {
+        let client = async_nats::connect(self.url())
+            .await
+            .expect("the broker of the test is reached");
+        let asked = client.request(subject.to_owned(), "".into()).await;
+        // A server says at once that nobody listens; that nobody answers is found out by waiting.
+        !matches!(asked, Err(error) if error.kind() == RequestErrorKind::NoResponders)
     }
 
     /// Publishes a schedule, as any NATS client would.

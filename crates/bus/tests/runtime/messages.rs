@@ -12,7 +12,7 @@ use super::*;
 
 /// Brokers at a time.
 const AT_ONCE: usize = 8;
-/// A request for messages is taken for lost after 12 s, and a message comes again after the `ack_wait`.
+/// A request for messages is taken for lost after 3 s, and a message comes again after the `ack_wait`.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// How the handler ends.

@@ -81,3 +81,22 @@ async fn a_runtime_waits_for_a_topology_that_does_not_exist_yet() {
     tick(&bus, "r1").await;
     running.calls.reach(1).await;
 }
+
+/// The broker would go on handing out messages to it, and nobody would take them.
+#[tokio::test]
+async fn a_subscription_that_ends_together_with_its_connection_is_not_taken_to_the_next() {
+    let (broker, bus) = broker(Duration::from_secs(1), 20).await;
+    let (line, by_line) = broker.connect_by_line().await;
+    let running = take(&by_line, 1, SOON, |_| async { Ok(()) });
+    tick(&bus, "r1").await;
+    running.calls.reach(1).await;
+    line.fall_silent();
+    testkit::until(SOON, "a subscription ends in the silence", async || {
+        line.ended_in_silence().is_some()
+    })
+    .await;
+    tick(&bus, "r2").await;
+    running.calls.reach(2).await;
+    let ended = line.ended_in_silence().unwrap();
+    assert!(!broker.is_heard(&ended).await, "{ended} is still heard");
+}
