@@ -24,5 +24,5 @@ pub use denied::Act;
 pub use error::BusError;
 pub use listen::{Heard, Listener};
 pub use publish::{At, Batch, LARGEST_BATCH, Outgoing, Published};
-pub use read::{Reader, Start};
+pub use read::{Reader, Start, StreamState};
 pub use stored::Stored;

@@ -58,17 +58,46 @@ struct Created {
     num_pending: u64,
 }
 
-#[derive(Deserialize)]
-struct StreamState {
-    state: LastSequence,
+/// Which stream it is, and what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamState {
+    /// When it was created. A stream that was deleted and made anew has another.
+    pub created: Timestamp,
+    /// The number of its oldest message; one more than the newest when it holds none.
+    pub first: u64,
+    /// The number of the newest message it ever held.
+    pub last: u64,
 }
 
 #[derive(Deserialize)]
-struct LastSequence {
+struct StreamInfo {
+    created: Timestamp,
+    state: Sequences,
+}
+
+#[derive(Deserialize)]
+struct Sequences {
+    first_seq: u64,
     last_seq: u64,
 }
 
 impl Bus {
+    /// Which stream it is, and what it holds.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked, or has no such stream.
+    pub async fn stream_state(&self, stream: &str) -> Result<StreamState, BusError> {
+        let what = format!("reading the state of {stream}");
+        let info: StreamInfo = self
+            .api(&what, &format!("STREAM.INFO.{stream}"), &json!({}))
+            .await?;
+        Ok(StreamState {
+            created: info.created,
+            first: info.state.first_seq,
+            last: info.state.last_seq,
+        })
+    }
+
     /// Reads the messages of a stream whose subject matches the filter, without taking them away. Works on streams
     /// with limits and on buckets; a work queue refuses it.
     ///
@@ -87,13 +116,7 @@ impl Bus {
     ) -> Result<Reader, BusError> {
         let start = match start {
             // Fixed now, so that nothing is left out when the connection is lost before the first message.
-            Start::New => {
-                let what = format!("reading the state of {stream}");
-                let info: StreamState = self
-                    .api(&what, &format!("STREAM.INFO.{stream}"), &json!({}))
-                    .await?;
-                Start::AfterSequence(info.state.last_seq)
-            }
+            Start::New => Start::AfterSequence(self.stream_state(stream).await?.last),
             start => start,
         };
         let mut reader = Reader {

@@ -62,6 +62,17 @@ impl JobId {
 
 macro_rules! text {
     ($name:ident) => {
+        impl $name {
+            /// The 16 bytes of it, for whoever keeps many.
+            pub fn to_bytes(self) -> [u8; 16] {
+                self.0.into_bytes()
+            }
+
+            /// Reads back what `to_bytes` gave.
+            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
+        }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.hyphenated().fmt(f)
@@ -98,6 +109,12 @@ mod tests {
     }
     const CYCLE: &str = "b0d36a39-1ae7-5a22-a3e2-72fbc35a4300";
     const JOB: &str = "0e80414b-c337-5968-9125-202c3315c33c";
+
+    #[test]
+    fn an_id_comes_back_from_its_bytes() {
+        let job: JobId = JOB.parse().unwrap();
+        assert_eq!(JobId::from_bytes(job.to_bytes()), job);
+    }
 
     #[test]
     fn every_part_of_a_message_identity_counts() {

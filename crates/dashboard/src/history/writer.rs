@@ -1,0 +1,145 @@
+//! The one that writes.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use model::event::Event;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::HistoryError;
+use super::fold::Fold;
+use super::time::{nanos, time};
+
+/// How many cycles are forgotten in one transaction: each may have thousands of rows, and the writer is wanted.
+const FORGET_AT_ONCE: usize = 20;
+
+/// How far a stream was followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// When the stream was created.
+    pub stream_created: Timestamp,
+    /// The last message that was followed; 0: none.
+    pub sequence: u64,
+    /// When the broker stored that message.
+    pub stored_at: Option<Timestamp>,
+}
+
+/// Events that follow each other in the stream, and where they end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// The events, in any order.
+    pub events: Vec<Event>,
+    /// How many messages were no event that this program knows.
+    pub ignored: u64,
+    /// The position after them.
+    pub position: Position,
+}
+
+/// Writes the file. There is to be one.
+#[derive(Debug)]
+pub struct Writer {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl Writer {
+    pub(crate) fn new(path: PathBuf, connection: Connection) -> Self {
+        Self { path, connection }
+    }
+
+    /// How far the file has followed the stream; `None` when it is new.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn position(&self) -> Result<Option<Position>, HistoryError> {
+        let read = self.connection.query_row(
+            "SELECT stream_created, sequence, stored_at FROM position",
+            [],
+            |row| {
+                Ok(Position {
+                    stream_created: time(row.get(0)?),
+                    sequence: row.get(1)?,
+                    stored_at: row.get::<_, Option<i64>>(2)?.map(time),
+                })
+            },
+        );
+        read.optional()
+            .map_err(|error| HistoryError::using(&self.path, error))
+    }
+
+    /// Folds events in, and stores the position, as one. Says how many of the events were not known before.
+    ///
+    /// # Errors
+    /// When the file cannot be written; then nothing of the batch is in it.
+    pub fn write(&mut self, batch: &Batch, now: Timestamp) -> Result<usize, HistoryError> {
+        self.try_write(batch, now)
+            .map_err(|error| HistoryError::using(&self.path, error))
+    }
+
+    fn try_write(&mut self, batch: &Batch, now: Timestamp) -> rusqlite::Result<usize> {
+        let transaction = self.connection.transaction()?;
+        let mut fold = Fold::new(&transaction)?;
+        let mut fresh = 0;
+        for event in &batch.events {
+            fresh += usize::from(fold.apply(event)?);
+        }
+        drop(fold);
+        let newest = batch.events.iter().map(|event| nanos(event.time)).max();
+        transaction.execute(
+            "INSERT INTO position (one, stream_created, sequence, stored_at, newest, ignored, at)
+             VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (one) DO UPDATE SET
+                 stream_created = excluded.stream_created, sequence = excluded.sequence,
+                 stored_at = excluded.stored_at, newest = coalesce(max(newest, excluded.newest), newest, excluded.newest),
+                 ignored = ignored + excluded.ignored, at = excluded.at",
+            params![
+                nanos(batch.position.stream_created),
+                batch.position.sequence,
+                batch.position.stored_at.map(nanos),
+                newest,
+                batch.ignored,
+                nanos(now),
+            ],
+        )?;
+        transaction.commit()?;
+        Ok(fresh)
+    }
+
+    /// Forgets the cycles that began before this time, with everything about them, and the machines that no cycle is
+    /// left of. Says how many cycles there were to forget; call it again until that is 0.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn forget(&mut self, before: Timestamp) -> Result<usize, HistoryError> {
+        self.try_forget(before)
+            .map_err(|error| HistoryError::using(&self.path, error))
+    }
+
+    fn try_forget(&mut self, before: Timestamp) -> rusqlite::Result<usize> {
+        let transaction = self.connection.transaction()?;
+        let old = transaction
+            .prepare("SELECT cycle FROM cycles WHERE at < ?1 ORDER BY at LIMIT ?2")?
+            .query_map(params![nanos(before), FORGET_AT_ONCE], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<[u8; 16]>>>()?;
+        for cycle in &old {
+            for table in ["events", "retries", "decisions", "jobs", "cycles"] {
+                transaction.execute(&format!("DELETE FROM {table} WHERE cycle = ?1"), [cycle])?;
+            }
+        }
+        if !old.is_empty() {
+            let before = nanos(before);
+            transaction.execute(
+                "DELETE FROM members WHERE at < ?1 AND NOT EXISTS (
+                     SELECT 1 FROM decisions d WHERE d.cycle = members.cycle AND d.machine = members.machine)",
+                [before],
+            )?;
+            transaction.execute(
+                "DELETE FROM machines WHERE NOT EXISTS (
+                     SELECT 1 FROM decisions d WHERE d.machine = machines.machine)",
+                [],
+            )?;
+        }
+        transaction.commit()?;
+        Ok(old.len())
+    }
+}

@@ -1,0 +1,149 @@
+//! What happened, one line each.
+
+use jiff::Timestamp;
+use model::id::{CycleId, JobId};
+use model::name::{MachineName, RackName};
+use rusqlite::types::ToSql;
+use rusqlite::{Params, Result, Row};
+use serde::{Deserialize, Serialize};
+
+use super::{AsOf, Cursor, Page, row};
+use crate::history::Reading;
+
+/// An event in a line. Its body is in the event stream, as long as that keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventView {
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened, such as `job.finished`.
+    pub kind: String,
+    /// The rack.
+    pub rack: RackName,
+    /// The cycle.
+    pub cycle: CycleId,
+    /// The machine, for events about one.
+    pub machine: Option<MachineName>,
+    /// The job, for events about one.
+    pub job: Option<JobId>,
+    /// What tells it from others of its kind, in a word: the state, the outcome, the reason code, the cause, the
+    /// attempt.
+    pub word: Option<String>,
+}
+
+/// Which events are wanted. What is not set is not asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventFilter {
+    /// Of this rack.
+    pub rack: Option<RackName>,
+    /// About this machine.
+    pub machine: Option<MachineName>,
+    /// Of this cycle.
+    pub cycle: Option<CycleId>,
+    /// Of this kind, such as `job.finished`.
+    pub kind: Option<String>,
+}
+
+/// A page of events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// As of when.
+    pub as_of: AsOf,
+    /// The events, the newest first.
+    #[serde(flatten)]
+    pub page: Page<EventView>,
+}
+
+const EVENTS: &str = "SELECT e.rowid AS number, e.at, e.kind, e.rack, e.cycle, e.machine, CASE e.kind
+        WHEN 'machine.skipped' THEN d.reason
+        WHEN 'job.finished' THEN j.outcome
+        WHEN 'cycle.failed' THEN c.cause
+        WHEN 'tick.missed' THEN c.missed
+        ELSE nullif(e.word, '') END AS word
+    FROM events e
+    LEFT JOIN decisions d ON e.kind = 'machine.skipped' AND d.cycle = e.cycle AND d.machine = e.machine
+    LEFT JOIN jobs j ON e.kind = 'job.finished' AND j.cycle = e.cycle AND j.machine = e.machine
+    LEFT JOIN cycles c ON e.kind IN ('cycle.failed', 'tick.missed') AND c.cycle = e.cycle";
+
+impl Reading<'_> {
+    /// The events that a filter lets through, the newest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn events(
+        &self,
+        filter: &EventFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Events> {
+        let after = after.unwrap_or(Cursor::NEWEST);
+        let cycle = filter.cycle.map(CycleId::to_bytes);
+        let (number, limit_and_one) = (after.row(), limit + 1);
+        let mut conditions = String::from("(e.at, e.rowid) < (?1, ?2)");
+        let mut values: Vec<&dyn ToSql> = vec![&after.at, &number];
+        let rack = filter.rack.as_ref().map(RackName::as_str);
+        let machine = filter.machine.as_ref().map(MachineName::as_str);
+        let mut only = |condition: &str, value| {
+            values.push(value);
+            conditions.push_str(&format!(" AND {condition} = ?{}", values.len()));
+        };
+        if let Some(cycle) = &cycle {
+            only("e.cycle", cycle);
+        }
+        if let Some(machine) = &machine {
+            // The index of machines leaves out events that are about none.
+            only("e.machine <> '' AND e.machine", machine);
+        }
+        if let Some(rack) = &rack {
+            only("e.rack", rack);
+        }
+        if let Some(kind) = &filter.kind {
+            only("e.kind", kind);
+        }
+        values.push(&limit_and_one);
+        let which = format!(
+            "WHERE {conditions} ORDER BY e.at DESC, e.rowid DESC LIMIT ?{}",
+            values.len()
+        );
+        Ok(Events {
+            as_of: self.as_of()?,
+            page: Page::of(self.event_rows(&which, values.as_slice())?, limit),
+        })
+    }
+
+    /// What happened to a cycle itself, the oldest first.
+    pub(super) fn timeline(&self, cycle: CycleId) -> Result<Vec<EventView>> {
+        let found = self.event_rows(
+            "WHERE e.cycle = ?1 AND e.machine = '' ORDER BY e.at, e.rowid",
+            [cycle.to_bytes()],
+        )?;
+        Ok(found.into_iter().map(|(_, event)| event).collect())
+    }
+
+    fn event_rows(&self, which: &str, values: impl Params) -> Result<Vec<(Cursor, EventView)>> {
+        self.connection
+            .prepare(&format!("{EVENTS} {which}"))?
+            .query_map(values, |row| {
+                let place = Cursor::of_row(row.get("at")?, row.get("number")?);
+                Ok((place, event(row)?))
+            })?
+            .collect()
+    }
+}
+
+fn event(row: &Row) -> Result<EventView> {
+    let kind: String = row.get("kind")?;
+    let cycle = row::cycle(row, "cycle")?;
+    let machine = row::machine(row, "machine")?;
+    Ok(EventView {
+        at: row::moment_set(row, "at")?,
+        rack: row::rack(row, "rack")?,
+        job: match &machine {
+            Some(machine) if kind.starts_with("job.") => Some(JobId::of(cycle, machine)),
+            _ => None,
+        },
+        kind,
+        cycle,
+        machine,
+        word: row.get("word")?,
+    })
+}

@@ -1,0 +1,91 @@
+//! One rack.
+
+use model::id::JobId;
+use model::name::{MachineName, RackName};
+use rusqlite::{Result, params};
+use serde::{Deserialize, Serialize};
+
+use super::cell::{Cell, verdict, worst_first};
+use super::cycle::CycleSummary;
+use super::job::Verdict;
+use super::row::{self, OUTCOME};
+use super::{AsOf, Page};
+use crate::history::Reading;
+
+/// How many verdicts a strip shows.
+pub(super) const STRIP: usize = 30;
+
+/// How many cycles a rack's view begins with. [`Reading::cycles`] has the rest.
+const CYCLES: usize = 20;
+
+/// Everything that events tell of one rack. Its schedule, policy, pause and next slot are not in events: they are in the
+/// bucket `racks`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RackView {
+    /// As of when.
+    pub as_of: AsOf,
+    /// The rack.
+    pub rack: RackName,
+    /// Its machines, the worst first.
+    pub machines: Vec<RackMachine>,
+    /// Its cycles that no event has ended, the oldest first.
+    pub running: Vec<CycleSummary>,
+    /// Its cycles, the newest first.
+    pub cycles: Page<CycleSummary>,
+}
+
+/// A machine of a rack.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RackMachine {
+    /// How it is.
+    #[serde(flatten)]
+    pub cell: Cell,
+    /// Its last 30 outcomes, the oldest first.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Reading<'_> {
+    /// Everything that events tell of one rack; `None` when no event told of it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn rack(&self, rack: &RackName) -> Result<Option<RackView>> {
+        let cycles = self.cycles(Some(rack), None, CYCLES)?;
+        if cycles.items.is_empty() {
+            return Ok(None);
+        }
+        let found = self.cells("WHERE b.rack = ?1", [rack.as_str()])?;
+        let mut cells: Vec<Cell> = found.into_iter().map(|(_, cell)| cell).collect();
+        worst_first(&mut cells);
+        let machines = cells
+            .into_iter()
+            .map(|cell| {
+                let mut verdicts = self.verdicts(&cell.machine, STRIP)?;
+                verdicts.reverse();
+                Ok(RackMachine { cell, verdicts })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Some(RackView {
+            as_of: self.as_of()?,
+            rack: rack.clone(),
+            machines,
+            running: self.running_cycles(Some(rack))?,
+            cycles,
+        }))
+    }
+
+    /// The last outcomes of a machine, the newest first.
+    pub(super) fn verdicts(&self, machine: &MachineName, limit: usize) -> Result<Vec<Verdict>> {
+        self.connection
+            .prepare(&format!(
+                "SELECT j.cycle, j.job, j.outcome_at, {OUTCOME} FROM jobs j
+                 WHERE j.machine = ?1 AND j.outcome_at IS NOT NULL
+                 ORDER BY j.outcome_at DESC, j.cycle DESC LIMIT ?2"
+            ))?
+            .query_map(params![machine.as_str(), limit], |row| {
+                let outcome = row::outcome(row)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+                verdict(row, JobId::from_bytes(row.get("job")?), outcome)
+            })?
+            .collect()
+    }
+}
