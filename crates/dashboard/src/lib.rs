@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
 
+pub mod follow;
 pub mod history;
 pub mod views;

@@ -1,5 +1,7 @@
 //! Whatever the order of the events, and however often each comes, the file holds the same.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use dashboard::history::History;

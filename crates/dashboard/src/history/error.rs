@@ -29,7 +29,8 @@ pub enum HistoryError {
     },
     /// What it holds is damaged.
     #[error(
-        "the history file {path} is damaged: it is put aside and made anew from the event stream at the next start"
+        "the history file {path} is damaged: start again, and it is made anew from the event stream; what is there of it \
+         is kept beside it"
     )]
     Damaged {
         /// Where.

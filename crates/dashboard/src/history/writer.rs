@@ -7,6 +7,7 @@ use model::event::Event;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::HistoryError;
+use super::file;
 use super::fold::Fold;
 use super::time::{nanos, time};
 
@@ -74,6 +75,15 @@ impl Writer {
     pub fn write(&mut self, batch: &Batch, now: Timestamp) -> Result<usize, HistoryError> {
         self.try_write(batch, now)
             .map_err(|error| HistoryError::using(&self.path, error))
+    }
+
+    /// Puts the file aside, so that the next one to open it makes it anew. For a file that turned out to be damaged.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn put_aside(self) -> Result<PathBuf, HistoryError> {
+        drop(self.connection);
+        file::put_aside(&self.path)
     }
 
     fn try_write(&mut self, batch: &Batch, now: Timestamp) -> rusqlite::Result<usize> {

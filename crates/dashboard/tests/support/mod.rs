@@ -1,11 +1,6 @@
 //! What the tests share.
-#![allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation
-)]
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(missing_docs, unreachable_pub, reason = "nobody else sees it")]
 
 pub mod story;
 
@@ -70,4 +65,23 @@ pub fn rows(file: &Path) -> Vec<(&'static str, Vec<String>)> {
         (table, all)
     })
     .collect()
+}
+
+/// Overwrites what the file holds in this part of its pages, but for the first one, which says what the file is.
+pub fn spoil(file: &Path, part: impl Fn(usize, usize) -> bool) {
+    const PAGE: usize = 4096;
+    // Whoever closes last brings everything into the file itself.
+    let connection = Connection::open(file).unwrap();
+    connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+        .unwrap();
+    connection.close().unwrap();
+    let mut bytes = std::fs::read(file).unwrap();
+    let pages = bytes.len() / PAGE;
+    for (number, page) in bytes.chunks_mut(PAGE).enumerate().skip(1) {
+        if part(number, pages) {
+            page.fill(0x5a);
+        }
+    }
+    std::fs::write(file, bytes).unwrap();
 }

@@ -1,0 +1,218 @@
+//! Measures how fast a history file is made from events, and how fast it answers:
+//!
+//! ```console
+//! $ cargo run --release -p dashboard --example measure -- 1000000 --through-broker
+//! ```
+#![allow(clippy::unwrap_used, reason = "a failure is to show")]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use bus::{Bus, Outgoing};
+use dashboard::follow::{Progress, follow};
+use dashboard::history::{Batch, History, Position, Reading, Retention};
+use dashboard::views::EventFilter;
+use jiff::{SignedDuration, Timestamp};
+use model::event::Event;
+use model::name::{MachineName, RackName};
+use support::story::{Size, Teller};
+use testkit::Broker;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How many messages are decoded and written at once, as the follower does.
+const AT_ONCE: usize = 4096;
+/// How many publishes are under way at once.
+const UNDER_WAY: usize = 256;
+/// How often each question is asked.
+const ASKED: usize = 21;
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let wanted: usize = arguments
+        .first()
+        .map_or(1_000_000, |text| text.parse().unwrap());
+    let size = Size {
+        racks: 20,
+        machines: 500,
+        cycles: usize::MAX,
+    };
+    let folder = tempfile::tempdir().unwrap();
+
+    let file = folder.path().join("folded.db");
+    let (history, mut writer) = History::open(&file).unwrap();
+    let mut teller = Teller::new(1);
+    let (mut told, mut spent, mut end) = (0, Duration::ZERO, Timestamp::MIN);
+    for round in 0.. {
+        if told >= wanted {
+            break;
+        }
+        let bodies: Vec<Vec<u8>> = teller
+            .round(round, size)
+            .iter()
+            .map(Event::to_json)
+            .collect();
+        let since = Instant::now();
+        for bodies in bodies.chunks(AT_ONCE) {
+            let events: Vec<Event> = bodies
+                .iter()
+                .map(|body| Event::from_json(body).unwrap())
+                .collect();
+            end = events.last().unwrap().time;
+            let batch = Batch {
+                events,
+                ignored: 0,
+                position: Position {
+                    stream_created: support::now(),
+                    sequence: told as u64,
+                    stored_at: None,
+                },
+            };
+            writer.write(&batch, support::now()).unwrap();
+        }
+        spent += since.elapsed();
+        told += bodies.len();
+    }
+    println!(
+        "folded {told} events in {spent:.1?}: {:.0}/s; file {} MB",
+        told as f64 / spent.as_secs_f64(),
+        std::fs::metadata(&file).unwrap().len() / 1_000_000
+    );
+    ask_all(&history, end);
+    println!("memory: {}", memory());
+
+    if arguments
+        .iter()
+        .any(|argument| argument == "--through-broker")
+    {
+        through_broker(wanted, size).await;
+    }
+}
+
+fn ask_all(history: &History, end: Timestamp) {
+    let (rack, machine) = (
+        RackName::new("r7").unwrap(),
+        MachineName::new("node7.9").unwrap(),
+    );
+    let cycle = history
+        .read(|reading| reading.cycles(Some(&rack), None, 2))
+        .unwrap()
+        .items
+        .pop()
+        .unwrap()
+        .cycle;
+    let job = model::id::JobId::of(cycle, &machine);
+    let of_machine = EventFilter {
+        machine: Some(machine.clone()),
+        ..EventFilter::default()
+    };
+    let of_rack = EventFilter {
+        rack: Some(rack.clone()),
+        kind: Some("job.finished".into()),
+        ..EventFilter::default()
+    };
+    ask(history, "fleet", |reading| reading.fleet().map(drop));
+    ask(history, "rack", |reading| reading.rack(&rack).map(drop));
+    ask(history, "cycle", |reading| reading.cycle(cycle).map(drop));
+    ask(history, "machine", |reading| {
+        reading.machine(&machine).map(drop)
+    });
+    ask(history, "job", |reading| reading.job(job).map(drop));
+    for days in [7, 30] {
+        let from = end - SignedDuration::from_hours(days * 24);
+        ask(history, &format!("trends, {days} days"), |reading| {
+            reading.trends(from).map(drop)
+        });
+    }
+    let everything = EventFilter::default();
+    for (name, filter) in [
+        ("events", &everything),
+        ("events of a machine", &of_machine),
+        ("finished jobs of a rack", &of_rack),
+    ] {
+        ask(history, name, |reading| {
+            reading.events(filter, None, 100).map(drop)
+        });
+    }
+}
+
+fn ask(history: &History, name: &str, question: impl Fn(&Reading) -> rusqlite::Result<()>) {
+    let mut times: Vec<Duration> = (0..ASKED)
+        .map(|_| {
+            let since = Instant::now();
+            history.read(&question).unwrap();
+            since.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!(
+        "{name}: median {:.1?}, slowest {:.1?}",
+        times[ASKED / 2],
+        times[ASKED - 1]
+    );
+}
+
+async fn through_broker(wanted: usize, size: Size) {
+    let broker = Broker::start().await;
+    let bus = broker.bus().await;
+    let mut teller = Teller::new(1);
+    let (mut told, since) = (0, Instant::now());
+    for round in 0.. {
+        if told >= wanted {
+            break;
+        }
+        let events = teller.round(round, size);
+        told += events.len();
+        publish(&bus, &events).await;
+    }
+    println!("published {told} events in {:.1?}", since.elapsed());
+
+    let folder = tempfile::tempdir().unwrap();
+    let (history, writer) = History::open(&folder.path().join("followed.db")).unwrap();
+    let (progress, mut seen) = watch::channel(Progress::default());
+    let since = Instant::now();
+    let retention = Retention::default();
+    let all_known = async {
+        let known = |progress: &Progress| progress.learnt >= told as u64;
+        seen.wait_for(known).await.unwrap();
+    };
+    follow(&bus, writer, retention, progress, all_known)
+        .await
+        .unwrap();
+    let spent = since.elapsed();
+    let as_of = history.read(|reading| reading.as_of()).unwrap();
+    println!(
+        "made anew from the stream, {} messages in {spent:.1?}: {:.0}/s; memory: {}",
+        as_of.sequence,
+        told as f64 / spent.as_secs_f64(),
+        memory()
+    );
+}
+
+async fn publish(bus: &Bus, events: &[Event]) {
+    let mut under_way = JoinSet::new();
+    for event in events {
+        if under_way.len() >= UNDER_WAY {
+            under_way.join_next().await.unwrap().unwrap();
+        }
+        let (bus, message) = (bus.clone(), Outgoing::new(event.subject(), event.to_json()));
+        under_way.spawn(async move { bus.publish(message).await.map(drop).unwrap() });
+    }
+    while let Some(published) = under_way.join_next().await {
+        published.unwrap();
+    }
+}
+
+/// What this process has in memory now, and had at most.
+fn memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name));
+        line.map_or("unknown", |line| line[name.len()..].trim())
+            .to_owned()
+    };
+    format!("{} now, {} at most", line("VmRSS:"), line("VmHWM:"))
+}

@@ -1,0 +1,209 @@
+//! Follows the event stream and keeps the history file up with it.
+
+mod start;
+mod thread;
+
+use std::future::Future;
+use std::time::Duration;
+
+use bus::{Bus, BusError, Reader, Start, Stored, StreamState};
+use jiff::Timestamp;
+use model::subject::{filter, stream};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep};
+
+use crate::history::{HistoryError, Position, Retention, Writer};
+use start::Decision;
+use thread::{Order, WriterThread};
+
+/// At most so many messages are written in one transaction.
+const AT_ONCE: usize = 4096;
+
+/// How often it is seen whether the stream is still the one that is followed, and noted that all of it was.
+const CHECK_EVERY: Duration = Duration::from_secs(10);
+
+/// How often what is too old is forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long until the stream is tried again after an error that time may heal.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Following ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FollowError {
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The broker does not permit to read the events.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The thread that writes ended without a word.
+    #[error("the thread that writes the history file ended by itself")]
+    Writer,
+}
+
+/// How far following is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Up to where the file knows the stream.
+    pub position: Option<Position>,
+    /// How many messages the stream held after that when it was written. Zero: all is known.
+    pub pending: u64,
+    /// When that was written.
+    pub at: Option<Timestamp>,
+    /// How many events the file learnt since following began.
+    pub learnt: u64,
+}
+
+/// Follows the stream of events until `shutdown` resolves, from where the file stands; from the beginning when the
+/// stream is another one than the file has followed, or was set back. What the file knows already stays in it.
+///
+/// An outage of the broker is waited out. `progress` is told after every write.
+///
+/// # Errors
+/// When the file cannot be written, or the broker does not permit to read events.
+pub async fn follow(
+    bus: &Bus,
+    writer: Writer,
+    retention: Retention,
+    progress: watch::Sender<Progress>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), FollowError> {
+    let position = writer.position()?;
+    let mut follower = Follower {
+        bus: bus.clone(),
+        thread: WriterThread::start(writer, progress),
+        retention,
+        position,
+        gathered: Vec::new(),
+    };
+    let ended = tokio::select! {
+        () = shutdown => Ok(()),
+        ended = follower.run() => ended,
+    };
+    // What it was given is written before the end is told.
+    match follower.thread.end().await {
+        Ok(()) => ended,
+        Err(error) => Err(error),
+    }
+}
+
+struct Follower {
+    bus: Bus,
+    thread: WriterThread,
+    retention: Retention,
+    /// After the last message that was read.
+    position: Option<Position>,
+    /// Read, and not given to the writer yet.
+    gathered: Vec<Stored>,
+}
+
+impl Follower {
+    async fn run(&mut self) -> Result<(), FollowError> {
+        let mut told = false;
+        loop {
+            let error = match self.session().await {
+                Ok(()) => {
+                    told = false;
+                    continue;
+                }
+                Err(FollowError::Bus(error)) if !matches!(error, BusError::Denied { .. }) => error,
+                Err(error) => return Err(error),
+            };
+            if !told {
+                tracing::warn!(%error, "events cannot be followed, trying again");
+                told = true;
+            }
+            // Without the stream's state nobody knows which one comes next.
+            self.gathered.clear();
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Follows one stream until it is another one.
+    async fn session(&mut self) -> Result<(), FollowError> {
+        let state = self.bus.stream_state(stream::EVENTS).await?;
+        let start = self.begin(&state).await?;
+        let mut reader = self.bus.read(stream::EVENTS, filter::EVENTS, start).await?;
+        let mut check = interval(CHECK_EVERY);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut forget = interval_at(Instant::now() + CHECK_EVERY, FORGET_EVERY);
+        forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                stored = reader.next() => {
+                    self.gather(stored?);
+                    if reader.pending() == 0 || self.gathered.len() >= AT_ONCE {
+                        self.hand_over(&reader).await?;
+                    }
+                }
+                _ = check.tick() => {
+                    let now = self.bus.stream_state(stream::EVENTS).await?;
+                    if start::is_another(&now, self.position.as_ref()) {
+                        tracing::warn!("the stream of events is another one than before, or was set back");
+                        return Ok(());
+                    }
+                    self.hand_over(&reader).await?;
+                }
+                _ = forget.tick() => {
+                    let before = self.retention.oldest(Timestamp::now());
+                    self.thread.order(Order::Forget { before }).await?;
+                }
+            }
+        }
+    }
+
+    /// Where to begin in this stream.
+    async fn begin(&mut self, state: &StreamState) -> Result<Start, FollowError> {
+        let stored = match self.position {
+            Some(position) if position.sequence > 0 => {
+                self.bus.message(stream::EVENTS, position.sequence).await?
+            }
+            _ => None,
+        };
+        let decision = start::decide(
+            state,
+            self.position.as_ref(),
+            stored.map(|stored| stored.time),
+        );
+        match decision {
+            Decision::GoOn(sequence) => Ok(Start::AfterSequence(sequence)),
+            Decision::Anew { why } => {
+                if let Some(why) = why {
+                    tracing::warn!(
+                        "events are followed from the beginning, and what the history file knows is kept: {why}"
+                    );
+                }
+                self.gathered.clear();
+                self.position = Some(Position {
+                    stream_created: state.created,
+                    sequence: 0,
+                    stored_at: None,
+                });
+                Ok(Start::All)
+            }
+        }
+    }
+
+    fn gather(&mut self, stored: Stored) {
+        if let Some(position) = &mut self.position {
+            position.sequence = stored.sequence;
+            position.stored_at = Some(stored.time);
+        }
+        self.gathered.push(stored);
+    }
+
+    /// Gives the writer what was gathered; nothing, when it shall note that there is nothing.
+    async fn hand_over(&mut self, reader: &Reader) -> Result<(), FollowError> {
+        let Some(position) = self.position else {
+            return Ok(());
+        };
+        let order = Order::Write {
+            messages: std::mem::take(&mut self.gathered),
+            position,
+            pending: reader.pending(),
+        };
+        self.thread.order(order).await
+    }
+}
