@@ -52,7 +52,7 @@ fn a_file_that_cannot_be_gone_on_with_is_put_aside() {
         },
         |file| {
             filled(file);
-            spoil(file, |_, _| true);
+            spoil(file, "events");
         },
         |file| {
             let connection = Connection::open(file).unwrap();

@@ -67,21 +67,22 @@ pub fn rows(file: &Path) -> Vec<(&'static str, Vec<String>)> {
     .collect()
 }
 
-/// Overwrites what the file holds in this part of its pages, but for the first one, which says what the file is.
-pub fn spoil(file: &Path, part: impl Fn(usize, usize) -> bool) {
-    const PAGE: usize = 4096;
-    // Whoever closes last brings everything into the file itself.
+/// Overwrites what a table or an index holds, but for its top.
+pub fn spoil(file: &Path, name: &str) {
     let connection = Connection::open(file).unwrap();
-    connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
-        .unwrap();
+    let pages: Vec<(usize, usize)> = connection
+        .prepare("SELECT pageno, pgsize FROM dbstat WHERE name = ?1 AND path <> '/'")
+        .unwrap()
+        .query_map([name], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert!(!pages.is_empty(), "{name} has only its top");
+    // Whoever closes last brings everything into the file itself.
     connection.close().unwrap();
     let mut bytes = std::fs::read(file).unwrap();
-    let pages = bytes.len() / PAGE;
-    for (number, page) in bytes.chunks_mut(PAGE).enumerate().skip(1) {
-        if part(number, pages) {
-            page.fill(0x5a);
-        }
+    for (page, size) in pages {
+        bytes[(page - 1) * size..page * size].fill(0x5a);
     }
     std::fs::write(file, bytes).unwrap();
 }
