@@ -103,20 +103,17 @@ impl Follower {
     async fn run(&mut self) -> Result<(), FollowError> {
         let mut told = false;
         loop {
+            let began = Instant::now();
             let error = match self.session().await {
-                Ok(()) => {
-                    told = false;
-                    continue;
-                }
+                Ok(()) => continue,
                 Err(FollowError::Bus(error)) if !matches!(error, BusError::Denied { .. }) => error,
                 Err(error) => return Err(error),
             };
-            if !told {
+            // Of trouble that lasts, the first is enough.
+            if !told || began.elapsed() > CHECK_EVERY {
                 tracing::warn!(%error, "events cannot be followed, trying again");
-                told = true;
             }
-            // Without the stream's state nobody knows which one comes next.
-            self.gathered.clear();
+            told = true;
             sleep(PAUSE).await;
         }
     }
@@ -175,7 +172,7 @@ impl Follower {
                         "events are followed from the beginning, and what the history file knows is kept: {why}"
                     );
                 }
-                self.gathered.clear();
+                // What was read of the stream before happened all the same, and is written with what comes.
                 self.position = Some(Position {
                     stream_created: state.created,
                     sequence: 0,
