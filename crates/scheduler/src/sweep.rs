@@ -13,8 +13,8 @@ use model::id::{CycleId, JobId};
 use model::machine::{Claim, MachineRecord};
 use model::name::{MachineName, RackName};
 use model::rack::RackRecord;
-use model::subject::Subject;
-use model::task::Submit;
+use model::subject::{Subject, stream};
+use model::task::{Submit, Task, Watch};
 use plan::slots::{Slots, later};
 
 use crate::view::View;
@@ -56,6 +56,7 @@ impl Sweep {
         // The waiting messages first: what is sent between the two reads is then not taken for lost.
         let waiting = Waiting::tasks(&self.ledger).await?;
         self.view.refresh(&self.ledger, now).await?;
+        self.cancels(now).await?;
         self.looks(&waiting, now).await?;
         self.submits(&waiting, now).await?;
         self.ends(now).await?;
@@ -76,18 +77,30 @@ impl Sweep {
         Ok(())
     }
 
-    /// A job in Testflinger that nothing looks at, two passes in a row; and one that somebody wants to end: whoever
-    /// asked may have died before arming the look that reads it, and a look at a job at work reads nothing.
-    async fn looks(&mut self, waiting: &Waiting, now: Timestamp) -> Result<(), LedgerError> {
-        for (record, planned) in self.view.planned() {
+    /// A job in Testflinger that somebody wants to end, and whose look does not know: whoever asked may have died before
+    /// arming one that reads the claim. It is let out at once, as it is; it and all after it read the claim, and what
+    /// those have counted is left alone.
+    async fn cancels(&self, now: Timestamp) -> Result<(), LedgerError> {
+        for (record, _) in self.view.planned() {
             for machine in record.open() {
                 let job = JobId::of(record.cycle, machine);
-                if self.view.is_cancelling(machine, job) {
-                    let look = submit_task(record, planned, machine).first_look();
+                if !self.view.is_cancelling(machine, job) {
+                    continue;
+                }
+                let waits = Subject::WaitWatch(job).to_string();
+                let stored = self.ledger.bus().last_on(stream::TASK, &waits).await?;
+                let look = stored.and_then(|stored| Watch::parse(&stored.body).ok());
+                if let Some(look) = look.filter(|look| look.deadline.is_some()) {
+                    tracing::warn!(machine.name = %machine, job.id = %job, "nobody had told this job's look of its cancel: looking now");
                     self.ledger.arm_look(&look, now).await?;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// A job in Testflinger that nothing looks at, two passes in a row.
+    async fn looks(&mut self, waiting: &Waiting, now: Timestamp) -> Result<(), LedgerError> {
         let unwatched: Vec<(MachineName, CycleId, JobId)> = self
             .view
             .machines

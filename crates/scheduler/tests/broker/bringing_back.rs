@@ -50,13 +50,14 @@ async fn a_lost_look_comes_back_after_two_passes() {
 
 /// Whoever wrote the cancel died before arming the look that reads it.
 #[tokio::test]
-async fn a_cancel_that_no_look_was_armed_for_gets_one() {
+async fn a_look_that_does_not_know_of_its_cancel_comes_at_once_and_one_that_does_in_its_time() {
     let stage = Stage::set().await;
-    let record = cycle(ago(60), &["m1", "m2"]);
+    let record = cycle(ago(60), &["m1", "m2", "m3"]);
     stage.write_cycle(&record).await;
-    for name in ["m1", "m2"] {
+    let look = |name: &str| submit_task(&record, planned(&record), &machine(name)).first_look();
+    for name in ["m1", "m2", "m3"] {
         let mut machine = running(&record, name);
-        if name == "m1" {
+        if name != "m3" {
             let request = CancelRequest {
                 cause: CancelCause::Asked,
                 by: "ann".into(),
@@ -66,14 +67,41 @@ async fn a_cancel_that_no_look_was_armed_for_gets_one() {
             machine.ask_to_cancel(job(&record, name), request).unwrap();
         }
         stage.write_machine(name, &machine).await;
-        stage.hold_look(&record, name).await;
     }
+    // Has seen the job let go once, and will have to see it twice.
+    let knows = Watch {
+        look: 4,
+        let_go: 1,
+        ..look("m1")
+    };
+    stage.ledger.arm_look(&knows, ahead(600)).await.unwrap();
+    stage.hold_look(&record, "m3").await;
+    let held = async |name: &str| {
+        let subject = Subject::WaitWatch(job(&record, name)).to_string();
+        let stored = stage.bus.last_on(stream::TASK, &subject).await.unwrap();
+        stored.map(|stored| stored.sequence)
+    };
+    let before = (held("m1").await, held("m3").await);
     let scheduler = stage.scheduler(SETTLE).await;
-    let look = stage.message_on(stream::TASK, &watch_subject("m1")).await;
-    let task = Watch::parse(&look.body).unwrap();
-    assert_eq!((task.job, task.deadline), (job(&record, "m1"), None));
-    let other = watch_subject("m2").to_string();
-    assert_eq!(stage.bus.last_on(stream::TASK, &other).await.unwrap(), None);
+    // Twice, so that a whole pass lies between.
+    for number in [7, 8] {
+        let unaware = Watch {
+            look: number,
+            deadline: Some(ahead(600)),
+            ..look("m2")
+        };
+        stage
+            .ledger
+            .arm_next_look(&unaware, ahead(600))
+            .await
+            .unwrap();
+        let came = stage.message_on(stream::TASK, &watch_subject("m2")).await;
+        let task = Watch::parse(&came.body).unwrap();
+        assert_eq!((task.look, task.deadline), (number, None));
+        let handled = watch_subject("m2").to_string();
+        stage.bus.purge(stream::TASK, &handled).await.unwrap();
+    }
+    assert_eq!((held("m1").await, held("m3").await), before);
     scheduler.stop().await;
 }
 
