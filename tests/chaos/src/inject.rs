@@ -55,21 +55,21 @@ async fn inject(stage: &Stage, injection: &Injection, journal: &Journal) -> anyh
         }
         Fault::KillBroker(node) => {
             tell();
-            let node = stage.brokers.find(*node).await;
+            let node = stage.brokers.find(stage.ledger.bus(), *node).await;
             stage.brokers.kill(node).await?;
             sleep(*lasts).await;
             stage.brokers.restart(node).await
         }
         Fault::RestartBroker(node) => {
             tell();
-            let node = stage.brokers.find(*node).await;
+            let node = stage.brokers.find(stage.ledger.bus(), *node).await;
             stage.brokers.stop(node).await?;
             sleep(*lasts).await;
             stage.brokers.restart(node).await
         }
         Fault::CutOffBroker(node) => {
             tell();
-            let node = stage.brokers.find(*node).await;
+            let node = stage.brokers.find(stage.ledger.bus(), *node).await;
             stage.brokers.cut_off(node);
             sleep(*lasts).await;
             stage.brokers.bring_back(node);

@@ -1,20 +1,21 @@
-//! The work that goes on meanwhile: ticks by hand and by schedule.
+//! The work that goes on meanwhile: ticks by hand and by schedule, and cancels.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
 use ledger::Ledger;
-use model::cycle::Origin;
-use model::id::CycleId;
-use model::name::RackName;
+use model::cycle::{CycleRecord, Origin};
+use model::id::{CycleId, JobId};
+use model::name::{MachineName, RackName};
 use model::rack::RackRecord;
 use model::subject::Subject;
 use model::task::{Resume, Tick};
 use plan::slots::Slots;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::facts::Owed;
 use crate::journal::Journal;
@@ -68,6 +69,58 @@ fn resumable(rack: &RackName, cycle: CycleId) -> Tick {
         }),
         ..Tick::of(rack.clone())
     }
+}
+
+/// Cancels what is under way, as an operator would. Nobody is owed anything by a cancel that is not done.
+pub(crate) async fn cancel_by_hand(
+    stage: &Stage,
+    cancels: &[drawn::Cancel],
+    seed: u64,
+    journal: &Journal,
+) -> anyhow::Result<()> {
+    let mut chance = StdRng::seed_from_u64(seed);
+    for cancel in cancels {
+        sleep_until(journal.began() + cancel.at).await;
+        // While the broker is away there is nothing to choose from.
+        let Ok(Some(target)) = something_open(&stage.ledger, cancel, &mut chance).await else {
+            continue;
+        };
+        let command = ["cancel", target.as_str(), "--yes", "--reason", "chaos"];
+        // Giving it up kills it.
+        match timeout(cancel.limit, stage.run(&command, &[])).await {
+            Ok(Ok(())) => journal.say(format!("cancelled {target}")),
+            Ok(Err(error)) => journal.say(format!("cancelling {target}: {error:#}")),
+            Err(_) => {
+                journal.say(format!("canceller_killed, of {target}"));
+                journal.count("canceller_killed");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A cycle that is not over, or a job of one without an outcome.
+async fn something_open(
+    ledger: &Ledger,
+    cancel: &drawn::Cancel,
+    chance: &mut StdRng,
+) -> anyhow::Result<Option<String>> {
+    let cycles = ledger.cycles().entries(">").await?;
+    let open: Vec<CycleRecord> = cycles
+        .into_values()
+        .map(|entry| entry.value)
+        .filter(|record| record.open().next().is_some())
+        .collect();
+    let Some(record) = open.choose(chance) else {
+        return Ok(None);
+    };
+    if cancel.whole_cycle {
+        return Ok(Some(record.cycle.to_string()));
+    }
+    let machines: Vec<&MachineName> = record.open().collect();
+    Ok(machines
+        .choose(chance)
+        .map(|machine| JobId::of(record.cycle, machine).to_string()))
 }
 
 /// Pauses the scheduled rack after its slots, as an operator would. Every slot from its first day to its pause is owed
