@@ -93,6 +93,15 @@ impl World {
         rack
     }
 
+    /// A rack of one machine with a job in Testflinger, for which the test reports.
+    pub(crate) async fn running(&self, name: &str) -> (Arc<Rack>, Submit) {
+        let rack = self.rack_by_hand(name, 1).await;
+        let record = rack.cycle().await;
+        let task = submits(&record)[0].clone();
+        rack.run(&task).await;
+        (Arc::new(rack), task)
+    }
+
     /// A rack with something else about its lab.
     pub(crate) async fn rack_as(
         &self,
