@@ -14,11 +14,11 @@ use bus::Bus;
 use bus::topology::{Retention, Topology, setup};
 use jiff::Timestamp;
 use lab::{AgentChange, Lab, LabConfig};
-use ledger::{Ledger, submit_task};
+use ledger::{Cancelled, Ledger, submit_task};
 use maas::{ApiKey, Maas, MaasUrl};
 use model::cycle::{CycleRecord, Fate, Planned};
 use model::id::CycleId;
-use model::machine::{MachineRecord, Submitting};
+use model::machine::{CancelCause, CancelRequest, MachineRecord, Submitting};
 use model::name::{MachineName, RackName};
 use model::outcome::{Outcome, Skip};
 use model::policy::Policy;
@@ -302,6 +302,18 @@ impl Rack {
             .await
             .unwrap()
             .unwrap();
+    }
+
+    /// Somebody asks to cancel a job.
+    pub(crate) async fn cancel(&self, record: &CycleRecord, task: &Submit) -> Cancelled {
+        let request = CancelRequest {
+            cause: CancelCause::Asked,
+            by: "ada".into(),
+            why: "wrong image".into(),
+            at: Timestamp::now(),
+        };
+        let asked = self.ledger().cancel(record, &task.machine, &request).await;
+        asked.unwrap()
     }
 
     /// How often a job was posted.
