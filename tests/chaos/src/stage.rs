@@ -16,6 +16,7 @@ use bus::{Bus, Connect};
 use ledger::Ledger;
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::time::{Instant, sleep};
 
 pub(crate) use brokers::Brokers;
 pub(crate) use lab::LabClient;
@@ -136,20 +137,21 @@ impl Stage {
 
     /// A cluster needs a moment until it has a leader.
     async fn set_up(&self, cluster: bool) -> anyhow::Result<()> {
-        const TRIES: usize = 10;
+        const LEADS_WITHIN: Duration = Duration::from_secs(60);
+        const BETWEEN_TRIES: Duration = Duration::from_secs(1);
         let replicas: &[(&str, &str)] = if cluster {
             &[("RACKTICK_REPLICAS", "3")]
         } else {
             &[]
         };
-        for _ in 1..TRIES {
-            if self.run(&["setup"], replicas).await.is_ok() {
-                return self.brokers.check_replicas().await;
+        let deadline = Instant::now() + LEADS_WITHIN;
+        while let Err(error) = self.run(&["setup"], replicas).await {
+            // What it says the last time is what is wrong.
+            if Instant::now() > deadline {
+                return Err(error);
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            sleep(BETWEEN_TRIES).await;
         }
-        // What it says the last time is what is wrong.
-        self.run(&["setup"], replicas).await?;
         self.brokers.check_replicas().await
     }
 
