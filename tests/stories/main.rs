@@ -17,6 +17,3 @@ mod repeats;
 mod roles;
 mod secrets;
 mod strangers;
-
-#[path = "../../crates/rest/tests/wire/mod.rs"]
-mod wire;

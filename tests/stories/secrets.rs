@@ -4,9 +4,8 @@
 use bus::Start;
 use lab::LabConfig;
 use testkit::until;
+use testkit::wire::{self, Request, Step, Wire};
 use tests::{SOON, System};
-
-use crate::wire::{self, Request, Step, Wire};
 
 /// Stands in every secret.
 const MARK: &str = "hunter2Mark";

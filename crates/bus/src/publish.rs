@@ -135,6 +135,16 @@ pub(crate) struct Ack {
     pub(crate) duplicate: bool,
 }
 
+impl Ack {
+    /// Reads the answer to what was being done.
+    fn read(answer: &[u8], what: impl FnOnce() -> String) -> Result<Self, BusError> {
+        serde_json::from_slice(answer).map_err(|source| BusError::Answer {
+            what: what(),
+            source: source.into(),
+        })
+    }
+}
+
 impl Bus {
     /// Publishes and waits until the message is stored. Repeats where that cannot store it twice: when it has an id,
     /// when it waits on its own subject, or when the broker said that it was not stored.
@@ -181,12 +191,7 @@ impl Bus {
             let mut wait = pause(attempt);
             match answer {
                 Ok(message) => {
-                    let ack: Ack = serde_json::from_slice(&message.payload).map_err(|source| {
-                        BusError::Answer {
-                            what: what(),
-                            source: source.into(),
-                        }
-                    })?;
+                    let ack = Ack::read(&message.payload, what)?;
                     self.note_room(!ack.error.as_ref().is_some_and(ApiError::is_no_room));
                     match &ack.error {
                         Some(error) if error.is_transient() && again => wait = error.pause(attempt),
@@ -249,12 +254,7 @@ impl Bus {
             let mut wait = pause(attempt);
             match answer {
                 Ok(message) => {
-                    let ack: Ack = serde_json::from_slice(&message.payload).map_err(|source| {
-                        BusError::Answer {
-                            what: what.clone(),
-                            source: source.into(),
-                        }
-                    })?;
+                    let ack = Ack::read(&message.payload, || what.clone())?;
                     let is_odd = |error: &ApiError| {
                         error.err_code != code::BATCH_DUPLICATE && !error.is_transient()
                     };

@@ -1,14 +1,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! What MAAS can answer, good and bad, and what the caller is told.
 
-#[path = "../../rest/tests/wire/mod.rs"]
-mod wire;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use maas::{ApiKey, Class, Limits, Maas, MaasError, MaasUrl, Settings, Version};
-use wire::{Step, Wire, answer, json};
+use testkit::wire::{Step, Wire, answer, json};
 
 /// Short for a test that waits for it, long for a busy machine.
 const SHORT: Duration = Duration::from_secs(1);

@@ -1,9 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! Access tokens: fetched once for all, renewed, replaced after a 401, never shown.
 
-#[path = "../../rest/tests/wire/mod.rs"]
-mod wire;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
@@ -12,7 +9,7 @@ use serde_json::{Map, json};
 use testflinger::{
     Class, Credentials, JobDocument, Limits, Root, Settings, SubmitError, Testflinger,
 };
-use wire::{Request, Step, Wire, answer, json};
+use testkit::wire::{Request, Step, Wire, answer, json};
 
 const JOB: &str = "6d0f2f6a-5c1b-5c0e-9d53-7a1e8b42c9d0";
 

@@ -15,15 +15,18 @@ use plan::slots::Slots;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::facts::Owed;
 use crate::journal::Journal;
-use crate::plan::{self as drawn, SCHEDULED, SLOTS};
+use crate::plan::{self as drawn, SCHEDULED, SLOTS, TROUBLE};
 use crate::stage::Stage;
 
 /// From the scheduled rack's last wanted slot until it is paused: less than to the slot after it.
 const PAUSE_AFTER: Duration = Duration::from_secs(4);
+
+/// Between two tries of what the broker has to do.
+const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 
 /// Publishes the ticks; each of them is owed a cycle once the broker has confirmed it.
 pub(crate) async fn tick_by_hand(
@@ -137,6 +140,7 @@ pub(crate) async fn tick_by_schedule(
         .nth(SLOTS - 1)
         .context("a schedule has slots")?;
     let wait = Duration::try_from(last.duration_since(Timestamp::now())).unwrap_or_default();
+    // As late as it is, whatever has happened by then: a slot that nobody armed is owed a cycle, too.
     sleep(wait + PAUSE_AFTER).await;
     until_done(async || stage.run(&["rack", "pause", rack.as_str()], &[]).await).await?;
     journal.say(format!("rack {rack} is paused"));
@@ -161,17 +165,17 @@ async fn record(ledger: &Ledger, rack: &RackName) -> anyhow::Result<RackRecord> 
     record.with_context(|| format!("rack {rack} has no record"))
 }
 
-/// Tries until it works: the broker is away for a while only.
+/// Tries until it works, or for longer than any fault lasts.
 async fn until_done<T, E>(mut work: impl AsyncFnMut() -> Result<T, E>) -> anyhow::Result<T>
 where
     anyhow::Error: From<E>,
 {
-    const TRIES: usize = 60;
-    for _ in 0..TRIES {
-        if let Ok(done) = work().await {
-            return Ok(done);
+    let deadline = Instant::now() + TROUBLE;
+    loop {
+        match work().await {
+            Ok(done) => return Ok(done),
+            Err(error) if Instant::now() > deadline => return Err(anyhow::Error::from(error)),
+            Err(_) => sleep(BETWEEN_TRIES).await,
         }
-        sleep(Duration::from_millis(500)).await;
     }
-    Ok(work().await?)
 }

@@ -17,6 +17,7 @@ use bus::{Bus, Connect, Credentials};
 use ledger::Ledger;
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::time::{Instant, sleep};
 
 pub(crate) use brokers::Brokers;
 pub(crate) use lab::LabClient;
@@ -146,20 +147,21 @@ impl Stage {
 
     /// A cluster needs a moment until it has a leader.
     async fn set_up(&self, cluster: bool) -> anyhow::Result<()> {
-        const TRIES: usize = 10;
+        const LEADS_WITHIN: Duration = Duration::from_secs(60);
+        const BETWEEN_TRIES: Duration = Duration::from_secs(1);
         let key = key(self.folder.path(), access::Role::Admin);
         let mut settings = vec![("NATS_NKEY", key.as_str())];
         if cluster {
             settings.push(("RACKTICK_REPLICAS", "3"));
         }
-        for _ in 1..TRIES {
-            if self.run(&["setup"], &settings).await.is_ok() {
-                return self.brokers.check_replicas(self.ledger.bus()).await;
+        let deadline = Instant::now() + LEADS_WITHIN;
+        while let Err(error) = self.run(&["setup"], &settings).await {
+            // What it says the last time is what is wrong.
+            if Instant::now() > deadline {
+                return Err(error);
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            sleep(BETWEEN_TRIES).await;
         }
-        // What it says the last time is what is wrong.
-        self.run(&["setup"], &settings).await?;
         self.brokers.check_replicas(self.ledger.bus()).await
     }
 

@@ -15,6 +15,8 @@ mod tick_slots;
 mod tick_trouble;
 mod upgrade;
 mod watch;
+mod watch_blind;
+mod watch_deadline;
 mod watch_glance;
 mod watch_verdicts;
 mod world;

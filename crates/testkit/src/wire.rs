@@ -1,18 +1,14 @@
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test program includes this file and uses its own part"
-)]
-//! A server that plays raw answers, good and bad, and remembers what it was asked. The tests of the clients use this
-//! same file.
+//! An HTTP server that plays raw answers, good and bad, and remembers what it was asked.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+
+use crate::prepare;
 
 /// What the server does for one request, step by step. Afterwards it waits for the next request.
 pub enum Step {
@@ -65,20 +61,23 @@ type Play = dyn Fn(&Request) -> Vec<Step> + Send + Sync;
 
 impl Wire {
     /// Starts a server that answers each request with the steps that `play` gives for it.
+    ///
+    /// # Panics
+    /// When it cannot listen, as [`answering`](Self::answering).
     pub async fn start(play: impl Fn(&Request) -> Vec<Step> + Send + Sync + 'static) -> Self {
         // Every client needs a TLS provider in the process, even one for plain HTTP.
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        prepare();
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .expect("a free port");
+        let address = listener.local_addr().expect("it has an address");
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (play, seen): (Arc<Play>, _) = (Arc::new(play), requests.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             for connection in 0.. {
-                let (stream, _) = listener.accept().await.unwrap();
+                let (stream, _) = listener.accept().await.expect("a connection is taken");
                 let (play, seen) = (play.clone(), seen.clone());
                 connections.spawn(async move {
                     // A client may go away at any time: what it thinks of that is what the tests ask it.
@@ -106,8 +105,12 @@ impl Wire {
 
     /// All requests so far, in order.
     pub fn requests(&self) -> Vec<Request> {
-        self.requests.lock().unwrap().clone()
+        lock(&self.requests).clone()
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn serve(
@@ -118,7 +121,7 @@ async fn serve(
 ) -> io::Result<()> {
     let mut unread = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut unread, connection).await? {
-        seen.lock().unwrap().push(request.clone());
+        lock(seen).push(request.clone());
         for step in play(&request) {
             match step {
                 Step::Send(bytes) => stream.write_all(&bytes).await?,
@@ -158,7 +161,7 @@ async fn read_request(
             };
             let length = request
                 .header("content-length")
-                .map_or(0, |length| length.parse().unwrap());
+                .map_or(0, |length| length.parse().expect("a length is a number"));
             if unread.len() >= end + 4 + length {
                 request.body =
                     String::from_utf8_lossy(&unread[end + 4..end + 4 + length]).into_owned();
