@@ -217,7 +217,11 @@ async fn streams_without_their_limits_get_them_by_setup_and_keep_what_they_hold(
     assert_eq!(setup(&bus, &declared()).await.unwrap().changes.len(), 2);
     assert_eq!(ensure(&bus, &declared()).await.unwrap(), []);
     for stream in ["DLQ", "RACK"] {
-        assert_eq!(bus.subjects(stream, ">").await.unwrap().len(), 1, "{stream}");
+        assert_eq!(
+            bus.subjects(stream, ">").await.unwrap().len(),
+            1,
+            "{stream}"
+        );
     }
 }
 
@@ -225,7 +229,8 @@ async fn streams_without_their_limits_get_them_by_setup_and_keep_what_they_hold(
 async fn a_tick_of_any_size_that_is_read_is_stored_and_one_far_above_is_refused() {
     let broker = Broker::start().await;
     let bus = broker.bus().await;
-    let tick = |size: usize| Outgoing::new(Subject::Tick, vec![b'x'; size]).with_id("x".repeat(1000));
+    let tick =
+        |size: usize| Outgoing::new(Subject::Tick, vec![b'x'; size]).with_id("x".repeat(1000));
     assert!(matches!(
         bus.publish(tick(200_000)).await,
         Err(BusError::Refused { code: 10054, .. })
