@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use testkit::{Broker, until};
 use tests::{SOON, System, machines};
 
-/// Enough for a story, and soon filled.
-const SMALL: &str = "jetstream { max_file_store: 48MB, max_memory_store: 1MB }\n";
+/// Little more than what dead letters and events may take, which is set aside for them.
+const SMALL: &str = "jetstream { max_file_store: 1050MB, max_memory_store: 1MB }\n";
 
 async fn api(broker: &Broker, operation: &str, body: &Value) -> Value {
     let answer = broker
@@ -14,12 +14,13 @@ async fn api(broker: &Broker, operation: &str, body: &Value) -> Value {
     serde_json::from_slice(&answer).expect("JetStream answers in JSON")
 }
 
-/// Fills the broker with what is none of racktick's until it takes no more.
+/// Fills the broker with what is none of racktick's until it takes no more. Compressed it takes little of the disk, and
+/// counts in full.
 async fn fill(broker: &Broker) {
-    let stream = json!({"name": "JUNK", "subjects": ["junk"], "storage": "file"});
+    let stream = json!({"name": "JUNK", "subjects": ["junk"], "storage": "file", "compression": "s2"});
     let made = api(broker, "STREAM.CREATE.JUNK", &stream).await;
     assert!(made["error"].is_null(), "{made}");
-    for size in [500_000, 10_000, 100] {
+    for size in [1_000_000, 10_000, 100] {
         loop {
             let answer = broker.request("junk", vec![b'x'; size]).await;
             let answer: Value = serde_json::from_slice(&answer).expect("an acknowledgement");
