@@ -82,6 +82,12 @@ impl Findings {
 
 /// Checks everything.
 pub(crate) fn check(facts: &Facts) -> Findings {
+    let mut findings = invariants(facts);
+    work(facts, &mut findings);
+    findings
+}
+
+fn invariants(facts: &Facts) -> Findings {
     let mut findings = Findings::default();
     let index = Index::of(facts);
     owed(facts, &mut findings);
@@ -92,7 +98,6 @@ pub(crate) fn check(facts: &Facts) -> Findings {
     verdicts(facts, &mut findings);
     events(facts, &mut findings);
     messages(facts, &index, &mut findings);
-    work(facts, &mut findings);
     for role in 0..facts.injected.ended {
         findings.apart("roles_ended_by_themselves", format!("number {}", role + 1));
     }

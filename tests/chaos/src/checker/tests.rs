@@ -125,6 +125,7 @@ fn good() -> Facts {
             id: job().to_string(),
             created_at: time(2),
         }],
+        read_at: time(200),
         ..Facts::default()
     }
 }
@@ -134,7 +135,7 @@ fn good() -> Facts {
 fn wrong(doctor: impl FnOnce(&mut Facts)) -> Vec<(&'static str, usize)> {
     let mut facts = good();
     doctor(&mut facts);
-    let findings = check(&facts);
+    let findings = invariants(&facts);
     let found = findings.must_be_zero.iter();
     for name in findings.must_be_zero.keys() {
         assert!(MUST_BE_ZERO.contains(name), "{name} is not in the report");
@@ -148,7 +149,7 @@ fn wrong(doctor: impl FnOnce(&mut Facts)) -> Vec<(&'static str, usize)> {
 fn apart(doctor: impl FnOnce(&mut Facts)) -> Vec<(&'static str, usize)> {
     let mut facts = good();
     doctor(&mut facts);
-    let findings = check(&facts);
+    let findings = invariants(&facts);
     assert!(findings.is_ok(), "{:?}", findings.must_be_zero);
     let found = findings.counted_apart.iter();
     found.map(|(name, lines)| (*name, lines.len())).collect()

@@ -43,7 +43,7 @@ fn a_machine_without_a_job_is_seen() {
         }),
         [("machines_without_job_or_reason", 1)]
     );
-    // A reason will do.
+    // A reason will do, unless it is not true.
     let skip = Skip::new(SkipReason::TooLate);
     assert_eq!(
         wrong(|facts| {
@@ -56,6 +56,30 @@ fn a_machine_without_a_job_is_seen() {
         }),
         []
     );
+    assert_eq!(
+        wrong(|facts| {
+            facts.posted.clear();
+            let outcome = Outcome::Skipped(Skip::new(SkipReason::TooLate));
+            facts.cycles[0]
+                .outcomes
+                .insert(machine("deployed"), outcome);
+            facts.events[1] = skipped("deployed", SkipReason::TooLate);
+            facts.read_at = time(99);
+        }),
+        [("machines_without_job_or_reason", 1)]
+    );
+}
+
+#[test]
+fn a_round_in_which_hardly_anything_deploys_is_seen() {
+    assert!(check(&good()).is_ok());
+    let mut lazy = good();
+    lazy.cycles[0]
+        .outcomes
+        .insert(machine("deployed"), Outcome::Cancelled);
+    let names = |facts| check(facts).must_be_zero.into_keys().collect::<Vec<_>>();
+    assert!(names(&lazy).contains(&"rounds_with_little_work"));
+    assert!(names(&Facts::default()).contains(&"rounds_with_little_work"));
 }
 
 #[test]
