@@ -17,7 +17,8 @@ async fn api(broker: &Broker, operation: &str, body: &Value) -> Value {
 /// Fills the broker with what is none of racktick's until it takes no more. Compressed it takes little of the disk, and
 /// counts in full.
 async fn fill(broker: &Broker) {
-    let stream = json!({"name": "JUNK", "subjects": ["junk"], "storage": "file", "compression": "s2"});
+    let stream =
+        json!({"name": "JUNK", "subjects": ["junk"], "storage": "file", "compression": "s2"});
     let made = api(broker, "STREAM.CREATE.JUNK", &stream).await;
     assert!(made["error"].is_null(), "{made}");
     for size in [1_000_000, 10_000, 100] {
