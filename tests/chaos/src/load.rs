@@ -5,16 +5,16 @@ use std::time::Duration;
 use anyhow::Context;
 use jiff::Timestamp;
 use ledger::Ledger;
-use model::cycle::Origin;
 use model::id::CycleId;
 use model::name::RackName;
 use model::rack::RackRecord;
 use model::subject::Subject;
-use model::task::{Resume, Tick};
+use model::task::Tick;
 use plan::slots::Slots;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{sleep, sleep_until};
+use uuid::Uuid;
 
 use crate::facts::Owed;
 use crate::journal::Journal;
@@ -41,8 +41,9 @@ pub(crate) async fn tick_by_hand(
         let (body, cycle) = if tick.plain {
             (rack.as_str().as_bytes().to_vec(), None)
         } else {
-            let cycle: CycleId = id.parse()?;
-            (serde_json::to_vec(&resumable(&rack, cycle))?, Some(cycle))
+            let nonce: Uuid = id.parse()?;
+            let cycle = CycleId::of_request(&rack, nonce);
+            (serde_json::to_vec(&named(&rack, nonce))?, Some(cycle))
         };
         let message = bus::Outgoing::new(Subject::Tick, body).with_id(id);
         until_done(async || ledger.bus().publish(message.clone()).await).await?;
@@ -53,19 +54,10 @@ pub(crate) async fn tick_by_hand(
 }
 
 /// What `racktick tick` publishes.
-fn resumable(rack: &RackName, cycle: CycleId) -> Tick {
-    let origin = Origin::Manual {
-        by: Some("chaos".into()),
-        reason: None,
-    };
+fn named(rack: &RackName, nonce: Uuid) -> Tick {
     Tick {
         by: Some("chaos".into()),
-        resume: Some(Resume {
-            cycle,
-            origin,
-            ticked_at: Timestamp::now(),
-            attempt: 1,
-        }),
+        nonce: Some(nonce),
         ..Tick::of(rack.clone())
     }
 }

@@ -288,6 +288,7 @@ impl Stage {
                 origin: Origin::Slot { slot },
                 ticked_at: slot,
                 attempt: 2,
+                place: None,
             }),
             ..Tick::of(rack.clone())
         };
