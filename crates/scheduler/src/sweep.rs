@@ -18,7 +18,7 @@ use model::task::{Submit, Task, Watch};
 use plan::slots::{Slots, later};
 
 use crate::view::View;
-use crate::waiting::Waiting;
+use crate::waiting::{self, Waiting};
 use crate::{Settings, arm, rouse};
 
 /// A task that keeps falling out comes back at longer and longer intervals, up to this many settle times.
@@ -101,13 +101,14 @@ impl Sweep {
 
     /// A job in Testflinger that nothing looks at, two passes in a row.
     async fn looks(&mut self, waiting: &Waiting, now: Timestamp) -> Result<(), LedgerError> {
-        let unwatched: Vec<(MachineName, CycleId, JobId)> = self
+        let unwatched: Vec<(MachineName, (RackName, CycleId), JobId)> = self
             .view
             .machines
             .iter()
             .filter_map(|(machine, view)| match &view.claim {
                 Claim::Running(claim) if !waiting.work_on(claim.job, &claim.rack, machine) => {
-                    Some((machine.clone(), claim.cycle, claim.job))
+                    let cycle = (claim.rack.clone(), claim.cycle);
+                    Some((machine.clone(), cycle, claim.job))
                 }
                 _ => None,
             })
@@ -119,7 +120,7 @@ impl Sweep {
             let Some((record, planned)) = self
                 .view
                 .planned()
-                .find(|(record, _)| record.cycle == *cycle)
+                .find(|(record, _)| (&record.rack, record.cycle) == (&cycle.0, cycle.1))
             else {
                 tracing::error!(job.id = %job, "a job is running whose cycle has no open record");
                 continue;
@@ -175,7 +176,7 @@ impl Sweep {
     ) -> Result<(), LedgerError> {
         // A record that went away with a restored bucket is no reason for any work.
         let Some(record) = self.ledger.cycle(rack, cycle).await? else {
-            self.view.open.remove(&cycle);
+            self.view.open.remove(&(rack.clone(), cycle));
             return Ok(());
         };
         let Fate::Planned(planned) = &record.fate else {
@@ -223,18 +224,30 @@ impl Sweep {
     /// Slots inside the catch-up window that never became a cycle.
     async fn slots(&self, now: Timestamp) -> Result<(), LedgerError> {
         let waiting = Waiting::ticks(&self.ledger).await?;
-        if waiting.any_tick() {
-            return Ok(());
-        }
+        let mut missing = Vec::new();
         for (rack, record) in arm::racks(&self.ledger).await? {
             let due = record.map(|record| self.due_slots(&rack, &record, now));
             for (slot, cycle) in due.unwrap_or_default() {
                 if !waiting.tick_of(&rack, slot, cycle)
                     && self.ledger.cycle(&rack, cycle).await?.is_none()
                 {
-                    tracing::warn!(rack.name = %rack, %slot, "a slot never ticked: arming it again");
-                    arm::arm(&self.ledger, rack.clone(), slot).await?;
+                    missing.push((rack.clone(), slot, cycle));
                 }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        // A tick that is handed out may be put off meanwhile, or become its cycle: each is looked for after it.
+        let handed_out = waiting::handed_out(&self.ledger).await?;
+        let waiting = Waiting::ticks(&self.ledger).await?;
+        for (rack, slot, cycle) in missing {
+            if !handed_out.contains(&cycle)
+                && !waiting.tick_of(&rack, slot, cycle)
+                && self.ledger.cycle(&rack, cycle).await?.is_none()
+            {
+                tracing::warn!(rack.name = %rack, %slot, "a slot never ticked: arming it again");
+                arm::arm(&self.ledger, rack, slot).await?;
             }
         }
         Ok(())

@@ -245,6 +245,7 @@ impl Handler {
                     origin: identity.origin.clone(),
                     ticked_at: identity.ticked_at,
                     attempt: attempt.saturating_add(1),
+                    place: identity.place,
                 };
                 let next = Tick {
                     resume: Some(resume),

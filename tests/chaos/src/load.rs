@@ -5,17 +5,18 @@ use std::time::Duration;
 use anyhow::Context;
 use jiff::Timestamp;
 use ledger::Ledger;
-use model::cycle::{CycleRecord, Origin};
+use model::cycle::CycleRecord;
 use model::id::{CycleId, JobId};
 use model::name::{MachineName, RackName};
 use model::rack::RackRecord;
 use model::subject::Subject;
-use model::task::{Resume, Tick};
+use model::task::Tick;
 use plan::slots::Slots;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use uuid::Uuid;
 
 use crate::facts::Owed;
 use crate::journal::Journal;
@@ -45,8 +46,9 @@ pub(crate) async fn tick_by_hand(
         let (body, cycle) = if tick.plain {
             (rack.as_str().as_bytes().to_vec(), None)
         } else {
-            let cycle: CycleId = id.parse()?;
-            (serde_json::to_vec(&resumable(&rack, cycle))?, Some(cycle))
+            let nonce: Uuid = id.parse()?;
+            let cycle = CycleId::of_request(&rack, nonce);
+            (serde_json::to_vec(&named(&rack, nonce))?, Some(cycle))
         };
         let message = bus::Outgoing::new(Subject::Tick, body).with_id(id);
         until_done(async || ledger.bus().publish(message.clone()).await).await?;
@@ -57,19 +59,10 @@ pub(crate) async fn tick_by_hand(
 }
 
 /// What `racktick tick` publishes.
-fn resumable(rack: &RackName, cycle: CycleId) -> Tick {
-    let origin = Origin::Manual {
-        by: Some("chaos".into()),
-        reason: None,
-    };
+fn named(rack: &RackName, nonce: Uuid) -> Tick {
     Tick {
         by: Some("chaos".into()),
-        resume: Some(Resume {
-            cycle,
-            origin,
-            ticked_at: Timestamp::now(),
-            attempt: 1,
-        }),
+        nonce: Some(nonce),
         ..Tick::of(rack.clone())
     }
 }

@@ -307,6 +307,45 @@ async fn only_a_slot_that_may_still_run_and_never_ticked_is_armed_again() {
     scheduler.stop().await;
 }
 
+/// All ticks share one subject, and anybody may put one there.
+#[tokio::test]
+async fn a_waiting_tick_keeps_no_other_slot_from_being_armed_again() {
+    let stage = Stage::set().await;
+    let schedule = every(24);
+    let now = Timestamp::now();
+    // The sweep goes through them in this order.
+    let (waits, slot_of_waits) = name_with_slot("a", &schedule, now, -900..-600);
+    let (lost, slot_of_lost) = name_with_slot("z", &schedule, now, -900..-600);
+    for rack in [&waits, &lost] {
+        stage
+            .add_rack(rack.as_str(), schedule.clone(), ago(200_000))
+            .await;
+    }
+    stage
+        .bus
+        .publish(bus::Outgoing::new(Subject::Tick, "anybody"))
+        .await
+        .unwrap();
+    let slot = |rack: &RackName, slot| Subject::Slot {
+        rack: rack.clone(),
+        slot,
+    };
+    let due = bus::Outgoing::new(slot(&waits, slot_of_waits), waits.to_string())
+        .at(slot_of_waits, Subject::Tick);
+    stage.bus.publish(due).await.unwrap();
+    let ticks = async || {
+        let stored = stage.bus.subjects(stream::RACK, "rack.tick").await.unwrap();
+        stored.get("rack.tick").copied().unwrap_or_default()
+    };
+    until(SOON, "the slot's tick waits", async || ticks().await == 2).await;
+
+    let scheduler = stage.scheduler(SETTLE).await;
+    until(SOON, "the lost slot ticks", async || ticks().await == 3).await;
+    let tick = stage.message_on(stream::RACK, &Subject::Tick).await;
+    assert_eq!(tick.scheduler(), Some(slot(&lost, slot_of_lost)));
+    scheduler.stop().await;
+}
+
 impl Stage {
     async fn hold_retry(&self, rack: &RackName, slot: Timestamp) {
         let cycle = CycleId::of_slot(rack, slot);
@@ -316,6 +355,7 @@ impl Stage {
                 origin: Origin::Slot { slot },
                 ticked_at: slot,
                 attempt: 2,
+                place: None,
             }),
             ..Tick::of(rack.clone())
         };
