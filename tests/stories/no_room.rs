@@ -14,21 +14,29 @@ async fn api(broker: &Broker, operation: &str, body: &Value) -> Value {
     serde_json::from_slice(&answer).expect("JetStream answers in JSON")
 }
 
-/// Fills the broker with what is none of racktick's until it takes no more. Compressed it takes little of the disk, and
-/// counts in full.
-async fn fill(broker: &Broker) {
+/// Whether the broker stores one more message of what is none of racktick's.
+async fn takes_junk(broker: &Broker, size: usize) -> bool {
+    let answer = broker.request("junk", vec![b'x'; size]).await;
+    let answer: Value = serde_json::from_slice(&answer).expect("an acknowledgement");
+    !answer["error"].is_object()
+}
+
+/// Fills the broker but for 50 MB, which can be filled while work is under way. Compressed it takes little of the disk,
+/// and counts in full.
+async fn fill_most(broker: &Broker) {
     let stream =
         json!({"name": "JUNK", "subjects": ["junk"], "storage": "file", "compression": "s2"});
     let made = api(broker, "STREAM.CREATE.JUNK", &stream).await;
     assert!(made["error"].is_null(), "{made}");
+    for _ in 0..1050 {
+        assert!(takes_junk(broker, 1_000_000).await, "there is more room");
+    }
+}
+
+/// Fills what is left until the broker takes no more.
+async fn fill(broker: &Broker) {
     for size in [1_000_000, 10_000, 100] {
-        loop {
-            let answer = broker.request("junk", vec![b'x'; size]).await;
-            let answer: Value = serde_json::from_slice(&answer).expect("an acknowledgement");
-            if answer["error"].is_object() {
-                break;
-            }
-        }
+        while takes_junk(broker, size).await {}
     }
 }
 
@@ -37,6 +45,7 @@ async fn work_stops_with_a_word_and_goes_on_when_there_is_room_again() {
     let broker = Broker::start_with(SMALL).await;
     let lab = ["--racks", "1", "--machines", "6", "--speed", "300"];
     let system = System::start_on(broker, &lab).await;
+    fill_most(&system.broker).await;
     // An hour of spread takes 12 seconds here, so some submits are out and some are held back.
     let policy = ["--policy", "submit_window=20h", "--policy", "catch_up=20h"];
     let add = ["rack", "add", "r1", "--every", "6h", "--first", "slot"];
