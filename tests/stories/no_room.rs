@@ -5,7 +5,7 @@ use testkit::{Broker, until};
 use tests::{SOON, System, machines};
 
 /// Little more than what dead letters and events may take, which is set aside for them.
-const SMALL: &str = "jetstream { max_file_store: 1050MB, max_memory_store: 1MB }\n";
+const SMALL: &str = "jetstream { max_file_store: 290MB, max_memory_store: 1MB }\n";
 
 async fn api(broker: &Broker, operation: &str, body: &Value) -> Value {
     let answer = broker
@@ -28,7 +28,7 @@ async fn fill_most(broker: &Broker) {
         json!({"name": "JUNK", "subjects": ["junk"], "storage": "file", "compression": "s2"});
     let made = api(broker, "STREAM.CREATE.JUNK", &stream).await;
     assert!(made["error"].is_null(), "{made}");
-    for _ in 0..1050 {
+    for _ in 0..250 {
         assert!(takes_junk(broker, 1_000_000).await, "there is more room");
     }
 }

@@ -210,7 +210,7 @@ async fn streams_without_their_limits_get_them_by_setup_and_keep_what_they_hold(
     assert_eq!(
         reported,
         [
-            "stream DLQ differs in max_bytes (is -1, declared 1000000000): run `racktick setup`",
+            "stream DLQ differs in max_bytes (is -1, declared 256000000): run `racktick setup`",
             "stream RACK differs in max_msg_size (is -1, declared 131072): run `racktick setup`",
         ]
     );
