@@ -105,9 +105,11 @@ async fn look_after(stage: &Stage, journal: &Journal) -> anyhow::Error {
         sleep(LOOK_EVERY).await;
         match stage.revive().await {
             Ok(ended) => {
-                for role in ended {
+                for (role, how) in ended {
                     journal.injected().ended += 1;
-                    journal.say(format!("{role} has ended by itself and is started again"));
+                    journal.say(format!(
+                        "{role} has ended by itself and is started again: {how}"
+                    ));
                 }
             }
             Err(error) => return error,

@@ -223,12 +223,12 @@ impl Stage {
             .expect("every role has a player")
     }
 
-    /// Starts every role again that has ended by itself, as a service manager would; returns which.
-    pub(crate) async fn revive(&self) -> anyhow::Result<Vec<Role>> {
+    /// Starts every role again that has ended by itself, as a service manager would; returns which, and how it ended.
+    pub(crate) async fn revive(&self) -> anyhow::Result<Vec<(Role, String)>> {
         let mut ended = Vec::new();
         for player in &self.players {
-            if player.process.revive().await? {
-                ended.push(player.role);
+            if let Some(how) = player.process.revive().await? {
+                ended.push((player.role, how));
             }
         }
         Ok(ended)
