@@ -13,6 +13,7 @@ mod pull;
 mod read;
 pub mod runtime;
 mod stored;
+mod storing;
 pub mod topology;
 mod wire;
 

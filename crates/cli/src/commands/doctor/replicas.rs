@@ -11,6 +11,7 @@ use super::nodes::Node;
 
 const REPLICAS: &str = "replicas";
 const SYNC: &str = "sync";
+const HEALTH: &str = "health";
 /// A follower this far behind would take a while to catch up.
 const FAR_BEHIND: u64 = 1000;
 
@@ -25,6 +26,7 @@ pub(super) fn judge(standings: &[Standing], nodes: &[Node], findings: &mut Findi
         leaderless(standing, findings);
     }
     followers(standings, findings);
+    health(nodes, findings);
     servers(nodes, findings);
     let fewest = streams.iter().map(|stream| stream.replicas).min();
     sync(nodes, fewest.unwrap_or(1), findings);
@@ -147,6 +149,23 @@ fn followers(standings: &[Standing], findings: &mut Findings) {
                 lacks.behind.join(", ")
             ),
         );
+    }
+}
+
+/// What the servers say is wrong with them. One of several may be ill without any harm.
+fn health(nodes: &[Node], findings: &mut Findings) {
+    for node in nodes {
+        let Some(trouble) = &node.trouble else {
+            continue;
+        };
+        let says = format!(
+            "{} says that it is not well: {trouble}; after an error of its disk, mend the disk and restart it",
+            node.name
+        );
+        match node.cluster_size {
+            None => findings.wrong(HEALTH, says),
+            Some(_) => findings.look(HEALTH, says),
+        }
     }
 }
 
@@ -276,6 +295,7 @@ mod tests {
             name: "n1".into(),
             sync,
             cluster_size,
+            trouble: None,
         }
     }
 
@@ -302,6 +322,16 @@ mod tests {
             risks(&[stream("RACK", 3), stream("TASK", 3)], &nodes),
             [""; 0]
         );
+    }
+
+    #[test]
+    fn a_server_that_cannot_write_is_named_with_its_own_words() {
+        let sick = Node {
+            trouble: Some("write error: read-only file system".into()),
+            ..node(Sync::Always, Some(3))
+        };
+        let found = risks(&[stream("TASK", 3)], &[sick]);
+        one(found, "n1 says that it is not well: write error: read-only");
     }
 
     #[test]
