@@ -8,18 +8,20 @@ mod told;
 
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
 use broker::Binary;
+use bus::Outgoing;
 use bus::topology::{Retention, Topology};
 use model::policy::Policy;
 use model::speed::Speed;
+use model::subject::{Subject, stream};
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
 
 use crate::arguments::Arguments;
 use crate::child::Child;
 use crate::jobs::Witness;
-use crate::racktick::{settled, tick};
+use crate::racktick::settled;
 use crate::report;
 use crate::roles::SchedulerOrders;
 use crate::stage::{Shape, Stage, Surroundings};
@@ -61,6 +63,8 @@ pub(crate) struct Life {
     jobs: u64,
     /// Jobs that all ticks together ask for.
     jobs_due: u64,
+    /// Ticks that the broker did not take.
+    lost_ticks: u32,
     /// At the end of each day, from the first one on.
     samples: Vec<Sample>,
     /// What became of each thing over the days that count.
@@ -115,14 +119,22 @@ pub(crate) async fn run(days: u32, arguments: &Arguments, binary: &Binary) -> an
         days,
         jobs: 0,
         jobs_due: 0,
+        lost_ticks: 0,
         samples: vec![],
         measured: vec![],
         wrong: vec![],
     };
-    let lived = life.live(&stage, arguments.speed).await;
-    let lived = lived.with_context(|| format!("the worker's log ends:\n{}", stage.log_end()));
+    // What was seen until then is worth telling, whatever ended it.
+    if let Err(error) = life.live(&stage, arguments.speed).await {
+        report::progress(&format!("the worker's log ends:\n{}", stage.log_end()));
+        let days = life.samples.len();
+        life.wrong
+            .push(format!("it ended after day {days}: {error:#}"));
+    }
+    let counting = life.samples.get(life.filled_days as usize..);
+    life.measured = Measured::all(counting.unwrap_or_default());
     stage.close().await?;
-    lived.map(|()| life)
+    Ok(life)
 }
 
 impl Life {
@@ -144,7 +156,7 @@ impl Life {
                 for rack in &racks {
                     sleep_until(due).await;
                     due += step;
-                    tick(stage, std::slice::from_ref(rack)).await?;
+                    self.tick(stage, rack).await;
                 }
             }
             let sample = Sample::take(day, stage, &scheduler).await?;
@@ -157,12 +169,6 @@ impl Life {
         let ticks = u64::from(ticks_a_day) * u64::from(self.filled_days + self.days);
         self.jobs = stats.jobs_submitted;
         self.jobs_due = ticks * u64::from(self.shape.machines);
-        let counting = &self.samples[self.filled_days as usize..];
-        self.measured = Measured::all(counting);
-        ensure!(
-            !self.measured.is_empty(),
-            "of fewer than three days nothing can be said"
-        );
         if (self.jobs as f64) < self.jobs_due as f64 * ENOUGH {
             self.wrong.push(format!(
                 "only {} of {} jobs were submitted: this machine is too slow for --speed {}",
@@ -187,8 +193,19 @@ impl Life {
         Ok(())
     }
 
+    /// A tick that no broker took, on a machine with too much else to do, is a cycle less and no more.
+    async fn tick(&mut self, stage: &Stage, rack: &str) {
+        let message = Outgoing::new(Subject::Tick, rack.to_owned());
+        // With an id, so that it may be repeated until there is an answer.
+        let message = message.with_id(Uuid::new_v4().to_string());
+        if let Err(error) = stage.ledger.bus().publish(message).await {
+            report::progress(&format!("a tick of {rack} was lost: {error}"));
+            self.lost_ticks += 1;
+        }
+    }
+
     fn dead_letters(&self) -> u64 {
         let last = self.samples.last();
-        last.map_or(0, |sample| sample.messages(model::subject::stream::DLQ))
+        last.map_or(0, |sample| sample.messages(stream::DLQ))
     }
 }

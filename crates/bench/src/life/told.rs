@@ -21,7 +21,7 @@ pub(crate) fn text(life: &Life) -> String {
     let mut text = format!(
         "\n{} racks of {} machines, {} looks a job, a tick of each rack every 6 hours, speed {}\n\
          cycles kept for {} days; {} days until everything turned over, then {} days that count\n\
-         {} jobs of {}\n\n",
+         {} jobs of {}, {} ticks lost\n\n",
         life.shape.racks,
         life.shape.machines,
         life.shape.looks,
@@ -31,6 +31,7 @@ pub(crate) fn text(life: &Life) -> String {
         life.days,
         life.jobs,
         life.jobs_due,
+        life.lost_ticks,
     );
     let _ = write!(
         text,
