@@ -14,6 +14,7 @@ use testkit::{Broker, Cluster, until};
 use tokio::process::Command;
 
 use crate::process::program;
+use crate::slots::away_from_slots;
 use crate::{Ended, LabClient, Process, nats};
 
 /// Longer than anything takes that does not wait for a lost worker's messages, on a machine with other things to do.
@@ -127,6 +128,7 @@ impl<B> System<B> {
             system.set(name, value);
         }
         system.run(&["setup"]).await;
+        away_from_slots().await;
         system
     }
 
