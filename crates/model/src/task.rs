@@ -13,7 +13,7 @@ use crate::body;
 use crate::id::{CycleId, JobId};
 use crate::name::{MachineName, NameError, RackName};
 
-pub use tick::{LONGEST_WORDS, Place, Resume, Tick, too_long};
+pub use tick::{LONGEST_WORDS, NoCycle, Place, Resume, Tick, too_long};
 
 /// A kind of work. Its word is also the name of the consumer that hands it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use bus::Stored;
 use jiff::Timestamp;
 use ledger::{Ledger, LedgerError};
-use model::cycle::Origin;
 use model::id::{CycleId, JobId};
 use model::name::{MachineName, RackName};
 use model::subject::{Subject, stream};
@@ -98,12 +97,11 @@ pub(crate) async fn handed_out(ledger: &Ledger) -> Result<BTreeSet<CycleId>, Led
 /// The cycle that a worker makes of a tick, if it is a slot's.
 fn slot_cycle(stored: &Stored) -> Option<CycleId> {
     let tick = Tick::parse(&stored.body).ok()?;
-    if let Some(resume) = &tick.resume {
-        let is_slot = matches!(resume.origin, Origin::Slot { .. });
-        return is_slot.then(|| tick.cycle_of(resume))?;
-    }
-    match stored.scheduler()? {
-        Subject::Slot { rack, slot } if rack == tick.rack => Some(CycleId::of_slot(&rack, slot)),
-        _ => None,
-    }
+    let identity = match &tick.resume {
+        Some(resume) => resume.clone(),
+        None => tick
+            .first_attempt(stored.scheduler().as_ref(), stored.time, None)
+            .ok()?,
+    };
+    identity.is_slot().then(|| tick.cycle_of(&identity))?
 }

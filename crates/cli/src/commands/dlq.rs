@@ -7,7 +7,6 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use model::cycle::Origin;
 use model::dead::DeadLetter;
-use model::id::CycleId;
 use model::name::RackName;
 use model::subject::{Subject, filter, stream};
 use model::task::{Place, Resume, Submit, Task, Tick, Watch};
@@ -266,40 +265,15 @@ fn tick(kept: &Kept, body: &[u8]) -> anyhow::Result<(Tick, Resume)> {
     let scheduler = letter
         .headers
         .get(SCHEDULER)
-        .and_then(|values| values.first());
-    let manual = || Origin::Manual {
-        by: tick.by.clone(),
-        reason: tick.reason.clone(),
-    };
-    let (cycle, origin, place) = match scheduler
+        .and_then(|values| values.first())
         .map(|subject| subject.parse::<Subject>())
-        .transpose()?
-    {
-        Some(Subject::Slot { rack, slot }) if rack == tick.rack => {
-            (CycleId::of_slot(&rack, slot), Origin::Slot { slot }, None)
-        }
-        Some(other) => anyhow::bail!("{other} does not schedule ticks of rack {}", tick.rack),
-        None => match tick.nonce {
-            Some(nonce) => (CycleId::of_request(&tick.rack, nonce), manual(), None),
-            None => {
-                let place = Place {
-                    stream_created: kept
-                        .stream_created
-                        .context("nobody knows any more which stream it was in")?,
-                    sequence: letter.sequence,
-                    stored_at: letter.stored_at,
-                };
-                (place.cycle(&tick.rack), manual(), Some(place))
-            }
-        },
-    };
-    let resume = Resume {
-        cycle,
-        origin,
-        ticked_at: letter.stored_at,
-        attempt: 1,
-        place,
-    };
+        .transpose()?;
+    let place = kept.stream_created.map(|stream_created| Place {
+        stream_created,
+        sequence: letter.sequence,
+        stored_at: letter.stored_at,
+    });
+    let resume = tick.first_attempt(scheduler.as_ref(), letter.stored_at, place)?;
     Ok((tick, resume))
 }
 
@@ -308,6 +282,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use model::dead::Body;
+    use model::id::CycleId;
 
     use super::*;
 

@@ -10,6 +10,7 @@ use super::{BadTask, Task, TaskKind};
 use crate::cycle::{CycleRecord, Origin};
 use crate::id::CycleId;
 use crate::name::{NameError, RackName};
+use crate::subject::Subject;
 
 /// The largest body of a tick that is looked at, in bytes: far above what any rack name and reason need.
 const LARGEST_TICK: usize = 64 * 1024;
@@ -47,7 +48,8 @@ pub struct Tick {
     pub resume: Option<Resume>,
 }
 
-/// A tick that goes on: it keeps its identity, so that it never becomes a second cycle.
+/// Which cycle a tick means, and which attempt at it this is: the same however often the tick is delivered, put off or
+/// replayed, so that it never becomes a second cycle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
     /// The cycle. It must follow from what the tick says: see [`Tick::cycle_of`].
@@ -56,7 +58,7 @@ pub struct Resume {
     pub origin: Origin,
     /// When the first attempt's message was stored.
     pub ticked_at: Timestamp,
-    /// Which attempt this is; the first was 1.
+    /// Which attempt this is, from 1.
     pub attempt: u32,
     /// Where the first attempt's message was, if the cycle follows from that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,6 +74,29 @@ pub struct Place {
     pub sequence: u64,
     /// When it was stored.
     pub stored_at: Timestamp,
+}
+
+/// Why a tick begins no cycle.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoCycle {
+    /// It came out of a message that waited, and not of a slot of its rack.
+    #[error("{scheduler} does not schedule ticks of rack {rack}")]
+    Scheduler {
+        /// Where that message waited.
+        scheduler: Subject,
+        /// The rack that the tick names.
+        rack: RackName,
+    },
+    /// Its cycle follows from its place, and that is not known.
+    #[error("nobody knows any more which stream it was in")]
+    NoPlace,
+}
+
+impl Resume {
+    /// Whether a slot started it.
+    pub fn is_slot(&self) -> bool {
+        matches!(self.origin, Origin::Slot { .. })
+    }
 }
 
 impl Place {
@@ -93,6 +118,46 @@ impl Tick {
             nonce: None,
             resume: None,
         }
+    }
+
+    /// The first attempt at a tick that goes on with nothing. `scheduler` is the subject on which its message had waited,
+    /// if it had; only a tick without slot and nonce needs its place.
+    ///
+    /// # Errors
+    /// When the message begins no cycle of the tick's rack.
+    pub fn first_attempt(
+        &self,
+        scheduler: Option<&Subject>,
+        stored_at: Timestamp,
+        place: Option<Place>,
+    ) -> Result<Resume, NoCycle> {
+        let by_hand = || Origin::Manual {
+            by: self.by.clone(),
+            reason: self.reason.clone(),
+        };
+        let (cycle, origin, place) = match (scheduler, self.nonce, place) {
+            (Some(Subject::Slot { rack, slot }), _, _) if *rack == self.rack => (
+                CycleId::of_slot(rack, *slot),
+                Origin::Slot { slot: *slot },
+                None,
+            ),
+            (Some(scheduler), _, _) => {
+                return Err(NoCycle::Scheduler {
+                    scheduler: scheduler.clone(),
+                    rack: self.rack.clone(),
+                });
+            }
+            (None, Some(nonce), _) => (CycleId::of_request(&self.rack, nonce), by_hand(), None),
+            (None, None, Some(place)) => (place.cycle(&self.rack), by_hand(), Some(place)),
+            (None, None, None) => return Err(NoCycle::NoPlace),
+        };
+        Ok(Resume {
+            cycle,
+            origin,
+            ticked_at: stored_at,
+            attempt: 1,
+            place,
+        })
     }
 
     /// The cycle that one which goes on must have: the ids of all cycles can be read from events, and whoever may tick
@@ -239,6 +304,42 @@ mod tests {
                 format!("the tick's `{field}` is 1025 bytes long; at most 1024 are allowed")
             );
         }
+    }
+
+    #[test]
+    fn what_a_first_attempt_says_leads_back_to_its_cycle() {
+        let (r7, r8) = (RackName::new("r7").unwrap(), RackName::new("r8").unwrap());
+        let at = Timestamp::UNIX_EPOCH;
+        let place = Place {
+            stream_created: at,
+            sequence: 7,
+            stored_at: at,
+        };
+        let nonce = Some(Uuid::from_u128(7));
+        let slot = |rack: &RackName| Subject::Slot {
+            rack: rack.clone(),
+            slot: at,
+        };
+        let tick = |nonce| Tick {
+            nonce,
+            ..Tick::of(r7.clone())
+        };
+        for (tick, scheduler, place) in [
+            (tick(None), Some(slot(&r7)), None),
+            (tick(nonce), Some(slot(&r7)), Some(place)),
+            (tick(nonce), None, Some(place)),
+            (tick(None), None, Some(place)),
+        ] {
+            let first = tick.first_attempt(scheduler.as_ref(), at, place).unwrap();
+            assert_eq!(first.is_slot(), scheduler.is_some());
+            assert_eq!(tick.cycle_of(&first), Some(first.cycle));
+        }
+        let foreign = tick(nonce).first_attempt(Some(&slot(&r8)), at, Some(place));
+        assert!(matches!(foreign, Err(NoCycle::Scheduler { .. })));
+        assert_eq!(
+            tick(None).first_attempt(None, at, None),
+            Err(NoCycle::NoPlace)
+        );
     }
 
     #[test]

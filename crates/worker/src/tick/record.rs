@@ -3,12 +3,11 @@
 use jiff::Timestamp;
 use model::cycle::{Fate, Origin, Planned};
 use model::rack::RackRecord;
-use model::task::{Pace, Tick};
+use model::task::{Pace, Resume, Tick};
 use plan::shrink::{Judgement, judge};
 use serde::Serialize;
 
 use super::Handler;
-use super::identity::Identity;
 use crate::inputs::Unreadable;
 use crate::trouble::Trouble;
 
@@ -24,7 +23,7 @@ impl Handler {
     pub(super) async fn plan(
         &self,
         tick: &Tick,
-        identity: &Identity,
+        identity: &Resume,
         rack: Option<&RackRecord>,
         planned_at: Timestamp,
     ) -> Result<Fate, Unreadable> {
@@ -76,7 +75,7 @@ impl Handler {
     async fn believe(
         &self,
         tick: &Tick,
-        identity: &Identity,
+        identity: &Resume,
         rack: &RackRecord,
         sizes: model::rack::Sizes,
     ) -> Result<(), Unreadable> {
