@@ -9,7 +9,7 @@ use testkit::until;
 use tests::{SOON, System};
 
 use super::{CLIENT_SECRET, FAILURES, KEY, MARK, Said, basic, echo, failure};
-use crate::wire::{self, Request, Step, Wire};
+use testkit::wire::{self, Request, Step, Wire};
 
 /// Of the kind that Testflinger issues, with the mark in it.
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.hunter2MarkHunter2MarkHunter2Mark.signature";
