@@ -245,12 +245,36 @@ impl<B> System<B> {
     /// # Panics
     /// When the program refuses.
     pub async fn add_rack(&self, rack: &str) {
-        let patience = ["submit_window=20h", "catch_up=20h", "spread=0s"];
+        self.add_patient_rack(rack, "0s").await;
+    }
+
+    /// The same with an hour of spread. That takes 12 seconds at a speed of 300, in which some submits of a cycle are out
+    /// and some are held back.
+    ///
+    /// # Panics
+    /// When the program refuses.
+    pub async fn add_spread_rack(&self, rack: &str) {
+        self.add_patient_rack(rack, "1h").await;
+    }
+
+    async fn add_patient_rack(&self, rack: &str, spread: &str) {
+        let spread = format!("spread={spread}");
         let mut arguments = vec!["rack", "add", rack, "--every", "6h", "--first", "slot"];
-        for value in patience {
+        for value in ["submit_window=20h", "catch_up=20h", &spread] {
             arguments.extend(["--policy", value]);
         }
         self.run(&arguments).await;
+    }
+
+    /// Waits until so many jobs are submitted.
+    ///
+    /// # Panics
+    /// When they are not in time.
+    pub async fn until_submitted(&self, jobs: u64) {
+        until(SOON, "some jobs are submitted", async || {
+            self.lab.stats().await.jobs_submitted >= jobs
+        })
+        .await;
     }
 }
 

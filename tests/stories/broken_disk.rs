@@ -6,17 +6,11 @@ use tests::{SOON, System, machines};
 #[tokio::test]
 async fn work_stops_with_a_word_and_goes_on_once_the_broker_was_restarted_on_a_mended_disk() {
     let mut system = System::start(&["--racks", "1", "--machines", "6", "--speed", "300"]).await;
-    // An hour of spread takes 12 seconds here, so some submits are out and some are held back.
-    let policy = ["--policy", "submit_window=20h", "--policy", "catch_up=20h"];
-    let add = ["rack", "add", "r1", "--every", "6h", "--first", "slot"];
-    system.run(&[&add[..], &policy].concat()).await;
+    system.add_spread_rack("r1").await;
     let scheduler = system.scheduler();
     let _workers = [system.worker("w1"), system.worker("w2")];
     system.tick(b"r1").await;
-    until(SOON, "some jobs are submitted", async || {
-        system.lab.stats().await.jobs_submitted >= 1
-    })
-    .await;
+    system.until_submitted(1).await;
     system.broker.break_disk(true);
     until(2 * SOON, "it is said what is wrong", async || {
         scheduler.log().contains("has not stored anything for")

@@ -46,17 +46,11 @@ async fn work_stops_with_a_word_and_goes_on_when_there_is_room_again() {
     let lab = ["--racks", "1", "--machines", "6", "--speed", "300"];
     let system = System::start_on(broker, &lab).await;
     fill_most(&system.broker).await;
-    // An hour of spread takes 12 seconds here, so some submits are out and some are held back.
-    let policy = ["--policy", "submit_window=20h", "--policy", "catch_up=20h"];
-    let add = ["rack", "add", "r1", "--every", "6h", "--first", "slot"];
-    system.run(&[&add[..], &policy].concat()).await;
+    system.add_spread_rack("r1").await;
     let scheduler = system.scheduler();
     let _workers = [system.worker("w1"), system.worker("w2")];
     system.tick(b"r1").await;
-    until(SOON, "some jobs are submitted", async || {
-        system.lab.stats().await.jobs_submitted >= 1
-    })
-    .await;
+    system.until_submitted(1).await;
     fill(&system.broker).await;
     until(SOON, "it is said what is wrong", async || {
         scheduler.log().contains("no room left")
