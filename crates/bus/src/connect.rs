@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{
-    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError,
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ReconnectToServer, ServerAddr,
+    ServerError,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use crate::deaf::Deaf;
 use crate::denied::Denials;
 use crate::error::BusError;
 use crate::storing::Storing;
+use crate::turn::Turn;
 use crate::wire::ONE_TRY;
 
 /// The earliest NATS server that keeps scheduled messages exactly.
@@ -204,7 +206,18 @@ impl Connect {
             })
             .custom_inbox_prefix(self.inbox_prefix());
         let options = match has_choice {
-            true => options.ignore_discovered_servers(),
+            true => {
+                let turn = Arc::new(Turn::default());
+                options
+                    .ignore_discovered_servers()
+                    .reconnect_to_server_callback(move |servers, _| {
+                        let turn = Arc::clone(&turn);
+                        async move {
+                            let addr = turn.next(&servers)?;
+                            Some(ReconnectToServer { addr, delay: None })
+                        }
+                    })
+            }
             false => options,
         };
         let certificate = self

@@ -15,6 +15,7 @@ pub mod runtime;
 mod stored;
 mod storing;
 pub mod topology;
+mod turn;
 mod wire;
 
 pub use bucket::{Bucket, Change, Changes, Entry, Written};
