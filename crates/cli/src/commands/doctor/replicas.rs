@@ -25,6 +25,7 @@ pub(super) fn judge(standings: &[Standing], nodes: &[Node], findings: &mut Findi
     for standing in standings {
         leaderless(standing, findings);
     }
+    copies(standings, findings);
     followers(standings, findings);
     health(nodes, findings);
     servers(nodes, findings);
@@ -70,6 +71,8 @@ fn replicas(streams: &[&Standing], findings: &mut Findings) {
                 number - 1
             ),
         ),
+        // What says so names the streams.
+        (1, Some(_)) if streams.iter().any(|stream| stream.lacking() > 0) => {}
         (1, Some(number)) => findings.ok(REPLICAS, format!("every stream is kept {number} times{leaders}")),
         _ => {
             let each: Vec<String> = streams
@@ -94,6 +97,27 @@ fn leaderless(standing: &Standing, findings: &mut Findings) {
             format!(
                 "{} has no leader: more than half of its servers must run and reach each other",
                 standing.item
+            ),
+        );
+    }
+}
+
+/// What servers still have to be given, as after `RACKTICK_REPLICAS` became larger.
+fn copies(standings: &[Standing], findings: &mut Findings) {
+    let few: Vec<String> = standings
+        .iter()
+        .filter(|standing| standing.lacking() > 0)
+        .map(|standing| {
+            let kept = standing.replicas - standing.lacking();
+            format!("{} is on {kept} of {}", standing.item, standing.replicas)
+        })
+        .collect();
+    if !few.is_empty() {
+        findings.look(
+            REPLICAS,
+            format!(
+                "the servers are still being given their copies, restart or remove none until they have them: {}",
+                few.join(", ")
             ),
         );
     }
@@ -394,6 +418,21 @@ mod tests {
             ..stream("TASK", 3)
         };
         one(risks(&[leaderless], &[]), "stream TASK has no leader");
+    }
+
+    #[test]
+    fn copies_that_are_not_made_yet_are_named() {
+        let mut one_only = stream("TASK", 3);
+        one_only.followers.clear();
+        one(
+            risks(&[stream("RACK", 3), one_only], &[]),
+            "restart or remove none until they have them: stream TASK is on 1 of 3",
+        );
+        let mut findings = Findings::default();
+        let mut two = stream("TASK", 3);
+        two.followers.pop();
+        judge(&[two], &[], &mut findings);
+        assert_eq!(findings.0.len(), 1, "what is said of it is not ok");
     }
 
     #[test]
