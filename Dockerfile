@@ -4,7 +4,7 @@ WORKDIR /src
 COPY . .
 RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -name '*.rs' -delete \
  && find . -name '*.rs' -exec truncate --size 0 {} + \
- && find . -name main.rs -exec sh -c 'echo "fn main() { }" > "$1"' _ {} \;
+ && find . \( -name main.rs -o -path '*/src/bin/*.rs' \) -exec sh -c 'echo "fn main() { }" > "$1"' _ {} \;
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src

@@ -4,6 +4,7 @@ mod lab_client;
 pub mod nats;
 mod observe;
 mod process;
+mod slots;
 mod system;
 
 pub use lab_client::LabClient;

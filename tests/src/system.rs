@@ -14,6 +14,7 @@ use testkit::{Broker, Cluster, until};
 use tokio::process::Command;
 
 use crate::process::program;
+use crate::slots::away_from_slots;
 use crate::{Ended, LabClient, Process, nats};
 
 /// Longer than anything takes that does not wait for a lost worker's messages, on a machine with other things to do.
@@ -127,6 +128,7 @@ impl<B> System<B> {
             system.set(name, value);
         }
         system.run(&["setup"]).await;
+        away_from_slots().await;
         system
     }
 
@@ -243,12 +245,36 @@ impl<B> System<B> {
     /// # Panics
     /// When the program refuses.
     pub async fn add_rack(&self, rack: &str) {
-        let patience = ["submit_window=20h", "catch_up=20h", "spread=0s"];
+        self.add_patient_rack(rack, "0s").await;
+    }
+
+    /// The same with an hour of spread. That takes 12 seconds at a speed of 300, in which some submits of a cycle are out
+    /// and some are held back.
+    ///
+    /// # Panics
+    /// When the program refuses.
+    pub async fn add_spread_rack(&self, rack: &str) {
+        self.add_patient_rack(rack, "1h").await;
+    }
+
+    async fn add_patient_rack(&self, rack: &str, spread: &str) {
+        let spread = format!("spread={spread}");
         let mut arguments = vec!["rack", "add", rack, "--every", "6h", "--first", "slot"];
-        for value in patience {
+        for value in ["submit_window=20h", "catch_up=20h", &spread] {
             arguments.extend(["--policy", value]);
         }
         self.run(&arguments).await;
+    }
+
+    /// Waits until so many jobs are submitted.
+    ///
+    /// # Panics
+    /// When they are not in time.
+    pub async fn until_submitted(&self, jobs: u64) {
+        until(SOON, "some jobs are submitted", async || {
+            self.lab.stats().await.jobs_submitted >= jobs
+        })
+        .await;
     }
 }
 

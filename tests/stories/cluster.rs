@@ -1,7 +1,6 @@
 //! Three brokers, and the loss of one while a cycle runs.
 
 use model::subject::stream;
-use testkit::until;
 use tests::{SOON, System, machines};
 
 #[tokio::test]
@@ -10,15 +9,9 @@ async fn cycles_go_on_while_the_leader_of_three_brokers_is_killed() {
     let mut system = System::start_on_cluster(&lab).await;
     let scheduler = system.scheduler();
     let workers = [system.worker("w1"), system.worker("w2")];
-    // An hour of spread takes 12 seconds here, so some submits are out and some are held back.
-    let policy = ["--policy", "submit_window=20h", "--policy", "catch_up=20h"];
-    let add = ["rack", "add", "r1", "--every", "6h", "--first", "slot"];
-    system.run(&[&add[..], &policy].concat()).await;
+    system.add_spread_rack("r1").await;
     system.run(&["tick", "r1"]).await;
-    until(SOON, "a few jobs are submitted", async || {
-        system.lab.stats().await.jobs_submitted >= 2
-    })
-    .await;
+    system.until_submitted(2).await;
     let leader = system.broker.leader(stream::TASK).await;
     system.broker.kill_9(leader).await;
     let before = system.lab.stats().await.jobs_submitted;

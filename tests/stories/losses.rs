@@ -7,10 +7,7 @@ use tests::{SOON, System, machines};
 #[tokio::test]
 async fn after_all_waiting_messages_were_purged_the_schedulers_bring_the_cycle_to_its_end() {
     let system = System::start(&["--racks", "1", "--machines", "6", "--speed", "300"]).await;
-    // An hour of spread takes 12 seconds here: when two are submitted, some are running and some are held back.
-    let policy = ["--policy", "submit_window=20h", "--policy", "catch_up=20h"];
-    let add = ["rack", "add", "r1", "--every", "6h", "--first", "slot"];
-    system.run(&[&add[..], &policy].concat()).await;
+    system.add_spread_rack("r1").await;
     let schedulers = [
         system.spawn("s1", &["scheduler"]),
         system.spawn("s2", &["scheduler"]),
@@ -22,10 +19,7 @@ async fn after_all_waiting_messages_were_purged_the_schedulers_bring_the_cycle_t
     until(SOON, "the slots are armed", async || armed().await == 4).await;
     let mut worker = system.worker("w1");
     system.tick(b"r1").await;
-    until(SOON, "some jobs are submitted", async || {
-        system.lab.stats().await.jobs_submitted >= 2
-    })
-    .await;
+    system.until_submitted(2).await;
     worker.kill_9().await;
     let lost = system.bus.purge(stream::TASK, ">").await.unwrap();
     assert!(lost >= 4, "{lost}");

@@ -3,6 +3,8 @@
 
 mod absence;
 mod bad_payloads;
+#[cfg(target_os = "linux")]
+mod broken_disk;
 mod broker_crash;
 mod chaos;
 mod cluster;
@@ -17,6 +19,3 @@ mod repeats;
 mod roles;
 mod secrets;
 mod strangers;
-
-#[path = "../../crates/rest/tests/wire/mod.rs"]
-mod wire;

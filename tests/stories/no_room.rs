@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use testkit::{Broker, until};
 use tests::{SOON, System, machines};
 
-/// Enough for a story, and soon filled.
-const SMALL: &str = "jetstream { max_file_store: 48MB, max_memory_store: 1MB }\n";
+/// Little more than what dead letters and events may take, which is set aside for them.
+const SMALL: &str = "jetstream { max_file_store: 290MB, max_memory_store: 1MB }\n";
 
 async fn api(broker: &Broker, operation: &str, body: &Value) -> Value {
     let answer = broker
@@ -14,19 +14,29 @@ async fn api(broker: &Broker, operation: &str, body: &Value) -> Value {
     serde_json::from_slice(&answer).expect("JetStream answers in JSON")
 }
 
-/// Fills the broker with what is none of racktick's until it takes no more.
-async fn fill(broker: &Broker) {
-    let stream = json!({"name": "JUNK", "subjects": ["junk"], "storage": "file"});
+/// Whether the broker stores one more message of what is none of racktick's.
+async fn takes_junk(broker: &Broker, size: usize) -> bool {
+    let answer = broker.request("junk", vec![b'x'; size]).await;
+    let answer: Value = serde_json::from_slice(&answer).expect("an acknowledgement");
+    !answer["error"].is_object()
+}
+
+/// Fills the broker but for 50 MB, which can be filled while work is under way. Compressed it takes little of the disk,
+/// and counts in full.
+async fn fill_most(broker: &Broker) {
+    let stream =
+        json!({"name": "JUNK", "subjects": ["junk"], "storage": "file", "compression": "s2"});
     let made = api(broker, "STREAM.CREATE.JUNK", &stream).await;
     assert!(made["error"].is_null(), "{made}");
-    for size in [500_000, 10_000, 100] {
-        loop {
-            let answer = broker.request("junk", vec![b'x'; size]).await;
-            let answer: Value = serde_json::from_slice(&answer).expect("an acknowledgement");
-            if answer["error"].is_object() {
-                break;
-            }
-        }
+    for _ in 0..250 {
+        assert!(takes_junk(broker, 1_000_000).await, "there is more room");
+    }
+}
+
+/// Fills what is left until the broker takes no more.
+async fn fill(broker: &Broker) {
+    for size in [1_000_000, 10_000, 100] {
+        while takes_junk(broker, size).await {}
     }
 }
 
@@ -35,17 +45,12 @@ async fn work_stops_with_a_word_and_goes_on_when_there_is_room_again() {
     let broker = Broker::start_with(SMALL).await;
     let lab = ["--racks", "1", "--machines", "6", "--speed", "300"];
     let system = System::start_on(broker, &lab).await;
-    // An hour of spread takes 12 seconds here, so some submits are out and some are held back.
-    let policy = ["--policy", "submit_window=20h", "--policy", "catch_up=20h"];
-    let add = ["rack", "add", "r1", "--every", "6h", "--first", "slot"];
-    system.run(&[&add[..], &policy].concat()).await;
+    fill_most(&system.broker).await;
+    system.add_spread_rack("r1").await;
     let scheduler = system.scheduler();
     let _workers = [system.worker("w1"), system.worker("w2")];
     system.tick(b"r1").await;
-    until(SOON, "some jobs are submitted", async || {
-        system.lab.stats().await.jobs_submitted >= 1
-    })
-    .await;
+    system.until_submitted(1).await;
     fill(&system.broker).await;
     until(SOON, "it is said what is wrong", async || {
         scheduler.log().contains("no room left")

@@ -1,12 +1,14 @@
 //! No secret is ever shown. Every one that there is bears a mark, every way to fail is taken, and everything that
 //! racktick prints, logs or stores is searched for the marks.
 
+mod broker;
+mod midway;
+
 use bus::Start;
 use lab::LabConfig;
 use testkit::until;
+use testkit::wire::{self, Request, Step, Wire};
 use tests::{SOON, System};
-
-use crate::wire::{self, Request, Step, Wire};
 
 /// Stands in every secret.
 const MARK: &str = "hunter2Mark";

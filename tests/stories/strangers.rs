@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 use testkit::until;
+use testkit::wire::{self, Request, Step, Wire};
 use tests::{SOON, System, nats};
-
-use crate::wire::{self, Request, Step, Wire};
 
 /// Clears the screen, sets the title, writes backwards, and makes up a row.
 const NAMES: [&str; 3] = [

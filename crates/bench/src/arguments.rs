@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::speed::Speed;
 
 use crate::sync::SyncPolicy;
 
@@ -63,6 +64,17 @@ pub(crate) struct Arguments {
     /// How long the idle system is watched
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) idle_seconds: u64,
+    /// Only measure what disk and memory do over so many simulated days, after as many more until everything that has
+    /// an age turned over once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..))]
+    pub(crate) days: Option<u32>,
+    /// With --days: how long cycles are kept, in simulated days; events and everything else in proportion [default: as
+    /// declared, 35]
+    #[arg(long, value_name = "N", requires = "days", value_parser = kept_days)]
+    pub(crate) kept_days: Option<f64>,
+    /// With --days: by how much waits and ages are divided
+    #[arg(long, value_name = "FACTOR", requires = "days", default_value = "4000")]
+    pub(crate) speed: Speed,
     /// Write all figures as JSON to this file, too
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -87,6 +99,13 @@ impl Arguments {
 
     pub(crate) fn idle_time(&self) -> Duration {
         Duration::from_secs(self.idle_seconds)
+    }
+}
+
+fn kept_days(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(days) if (0.1..=365.0).contains(&days) => Ok(days),
+        _ => Err(format!("`{text}` is no number of days from 0.1 to 365")),
     }
 }
 

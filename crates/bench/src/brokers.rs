@@ -1,12 +1,15 @@
 //! The broker of a run: one server, or three that keep three replicas.
 
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use async_nats::Client;
 use broker::{Binary, Options, Port, Server};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -21,6 +24,13 @@ pub(crate) struct Brokers {
     servers: Vec<Server>,
     folders: Vec<PathBuf>,
     policy: SyncPolicy,
+}
+
+/// What a stream holds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Held {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
 }
 
 /// What the broker did since it started.
@@ -64,6 +74,7 @@ struct StreamInfo {
 #[derive(Deserialize)]
 struct State {
     messages: u64,
+    bytes: u64,
     last_seq: u64,
 }
 
@@ -241,12 +252,50 @@ impl Brokers {
         Ok(traffic)
     }
 
+    /// What the streams hold, by name.
+    pub(crate) async fn held(&self) -> anyhow::Result<BTreeMap<String, Held>> {
+        let held = |stream: StreamInfo| {
+            let name = stream.config["name"].as_str()?.to_owned();
+            let State {
+                messages, bytes, ..
+            } = stream.state;
+            Some((name, Held { messages, bytes }))
+        };
+        let streams = streams(&self.client().await?).await?;
+        Ok(streams.into_iter().filter_map(held).collect())
+    }
+
+    /// What all servers' data takes on the disk, in bytes.
+    pub(crate) fn disk(&self) -> anyhow::Result<u64> {
+        let sizes = self.folders.iter().map(|folder| size(&folder.join("data")));
+        sizes.sum()
+    }
+
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         for server in &mut self.servers {
             server.stop().await?;
         }
         Ok(())
     }
+}
+
+/// What a folder takes on the disk. What is removed meanwhile takes nothing.
+fn size(folder: &Path) -> anyhow::Result<u64> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        entries => entries.with_context(|| format!("{} cannot be read", folder.display()))?,
+    };
+    let mut sum = 0;
+    for entry in entries {
+        let entry = entry?;
+        match entry.metadata() {
+            Ok(data) if data.is_dir() => sum += size(&entry.path())?,
+            Ok(data) => sum += data.blocks() * 512,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(sum)
 }
 
 async fn streams(client: &Client) -> anyhow::Result<Vec<StreamInfo>> {

@@ -6,6 +6,7 @@ use broker::Binary;
 
 use crate::arguments::Arguments;
 use crate::figures::{Run, Waiting};
+use crate::life::Ages;
 use crate::racktick;
 use crate::raw::{self, Raw};
 use crate::report;
@@ -174,6 +175,7 @@ async fn one(
     let with = |workers| Surroundings {
         sync: case.sync,
         workers,
+        ages: Ages::REAL,
     };
     let racktick = racktick::run(shape, with(1), arguments, binary).await?;
     let two_workers = match case.two_workers {

@@ -38,8 +38,13 @@ impl Witness {
 
     /// Requests since, by endpoint; our own are left out.
     pub(crate) async fn requests(&self) -> anyhow::Result<BTreeMap<String, u64>> {
-        let after: Stats = get(&self.client, &format!("{}/lab/stats", self.lab)).await?;
+        let after = self.stats().await?;
         Ok(difference(&self.before, after.requests))
+    }
+
+    /// All that the lab counts.
+    pub(crate) async fn stats(&self) -> anyhow::Result<Stats> {
+        get(&self.client, &format!("{}/lab/stats", self.lab)).await
     }
 
     /// Says what happened since, when each of these machines should have got one job.

@@ -6,6 +6,7 @@ mod cases;
 mod child;
 mod figures;
 mod jobs;
+mod life;
 mod plain;
 mod process;
 mod racktick;

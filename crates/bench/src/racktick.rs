@@ -161,7 +161,7 @@ async fn ended(events: &mut Reader, cycles: usize) -> anyhow::Result<End> {
 }
 
 /// Waits until no task is left.
-async fn settled(stage: &Stage) -> anyhow::Result<()> {
+pub(crate) async fn settled(stage: &Stage) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let left = stage.ledger.bus().subjects(stream::TASK, ">").await?;

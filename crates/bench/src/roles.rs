@@ -25,7 +25,7 @@ use crate::stage::{LabAddress, WARM};
 /// Machines of the rack that warms everything up.
 const WARM_MACHINES: u32 = 20;
 /// `racktick`'s own default.
-const SETTLE: Duration = Duration::from_secs(300);
+pub(crate) const SETTLE: Duration = Duration::from_secs(300);
 
 /// What the lab is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,6 +49,8 @@ pub(crate) struct WorkerOrders {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SchedulerOrders {
     pub(crate) nats: String,
+    /// How often it sweeps.
+    pub(crate) settle: Duration,
 }
 
 pub(crate) async fn run(role: Role) -> anyhow::Result<()> {
@@ -161,7 +163,7 @@ async fn scheduler(orders: SchedulerOrders) -> anyhow::Result<()> {
     let settings = scheduler::Settings {
         policy: Policy::default(),
         speed: Speed::REAL,
-        settle: SETTLE,
+        settle: orders.settle,
     };
     let bus = Bus::connect(&Connect::to(orders.nats, "scheduler")).await?;
     say(&"ready")?;

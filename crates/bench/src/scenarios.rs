@@ -14,11 +14,12 @@ use crate::cases;
 use crate::child::Child;
 use crate::figures::{Cycles, Figures, Idle, Pair, Run, Waiting};
 use crate::jobs::Witness;
+use crate::life::{self, Ages};
 use crate::plain::{Measured, Orders};
 use crate::process::cpu;
 use crate::racktick::{self, seconds, tick};
 use crate::report;
-use crate::roles::SchedulerOrders;
+use crate::roles::{SETTLE, SchedulerOrders};
 use crate::stage::{self, Shape, Stage, Surroundings};
 use crate::sync::SyncPolicy;
 use crate::table::Table;
@@ -31,6 +32,7 @@ const CALM: Duration = Duration::from_secs(10);
 const ONE_WORKER: Surroundings = Surroundings {
     sync: SyncPolicy::Default,
     workers: 1,
+    ages: Ages::REAL,
 };
 /// How long anything else may take.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -38,12 +40,30 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Runs what was asked for and reports. Returns whether everything was done exactly once.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let binary = binary(arguments).await?;
+    if let Some(days) = arguments.days {
+        return long_life(days, arguments, &binary).await;
+    }
     let own_shape = arguments.racks.is_some() || arguments.machines.is_some();
     if own_shape || arguments.memory || arguments.idle {
         some(arguments, own_shape, &binary).await
     } else {
         table(arguments, &binary).await
     }
+}
+
+/// What disk and memory do over weeks. Returns whether all was flat, too.
+async fn long_life(days: u32, arguments: &Arguments, binary: &Binary) -> anyhow::Result<bool> {
+    let life = life::run(days, arguments, binary).await?;
+    let json = serde_json::to_string_pretty(&life)?;
+    match arguments.output {
+        Output::Json => println!("{json}"),
+        Output::Text => println!("{}", life::text(&life)),
+    }
+    if let Some(path) = &arguments.json {
+        std::fs::write(path, json)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    Ok(life.is_right())
 }
 
 /// The table of policies and sizes.
@@ -93,6 +113,7 @@ async fn some(arguments: &Arguments, own_shape: bool, binary: &Binary) -> anyhow
             .copied()
             .unwrap_or(SyncPolicy::Default),
         workers: 1,
+        ages: Ages::REAL,
     };
     let mut figures = Figures::default();
     if own_shape {
@@ -249,6 +270,7 @@ async fn idle(shape: Shape, arguments: &Arguments, binary: &Binary) -> anyhow::R
     let stage = Stage::open(shape, Policy::default(), ONE_WORKER, arguments, binary).await?;
     let orders = SchedulerOrders {
         nats: stage.brokers.url(),
+        settle: SETTLE,
     };
     let mut scheduler = Child::start("scheduler", &orders, stage.folder.path())?;
     let _: String = scheduler.hear().await?;

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use crate::arguments::Arguments;
 use crate::brokers::Brokers;
 use crate::child::Child;
+use crate::life::Ages;
 use crate::process::{cpu, memory};
 use crate::roles::{LabOrders, WorkerOrders};
 use crate::sync::SyncPolicy;
@@ -74,6 +75,8 @@ pub(crate) struct Surroundings {
     pub(crate) sync: SyncPolicy,
     /// How many workers.
     pub(crate) workers: usize,
+    /// How long the broker keeps things.
+    pub(crate) ages: Ages,
 }
 
 /// A lab, a broker that is set up and knows the racks, and workers.
@@ -102,7 +105,8 @@ impl Stage {
             ..Connect::to(brokers.url(), "bench")
         };
         let bus = Bus::connect(&connect).await?;
-        setup(&bus, &Topology::declared(Retention::default())).await?;
+        let topology = Topology::declared(Retention::default());
+        setup(&bus, &surroundings.ages.divide(topology)).await?;
         brokers.replicate().await?;
         let ledger = Ledger::new(bus);
         // Without a splay, so that all slots are hours away or known.

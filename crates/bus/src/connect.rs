@@ -5,12 +5,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{
-    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError,
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ReconnectToServer, ServerAddr,
+    ServerError,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
@@ -19,6 +19,8 @@ use tokio::time::Instant;
 use crate::deaf::Deaf;
 use crate::denied::Denials;
 use crate::error::BusError;
+use crate::storing::Storing;
+use crate::turn::Turn;
 use crate::wire::ONE_TRY;
 
 /// The earliest NATS server that keeps scheduled messages exactly.
@@ -204,7 +206,18 @@ impl Connect {
             })
             .custom_inbox_prefix(self.inbox_prefix());
         let options = match has_choice {
-            true => options.ignore_discovered_servers(),
+            true => {
+                let turn = Arc::new(Turn::default());
+                options
+                    .ignore_discovered_servers()
+                    .reconnect_to_server_callback(move |servers, _| {
+                        let turn = Arc::clone(&turn);
+                        async move {
+                            let addr = turn.next(&servers)?;
+                            Some(ReconnectToServer { addr, delay: None })
+                        }
+                    })
+            }
             false => options,
         };
         let certificate = self
@@ -325,7 +338,7 @@ pub struct Bus {
     pub(crate) denials: Arc<Denials>,
     epoch: watch::Receiver<u64>,
     version: Version,
-    has_room: Arc<AtomicBool>,
+    pub(crate) storing: Arc<Storing>,
     pub(crate) has_choice: bool,
     pub(crate) deaf: Arc<Deaf>,
 }
@@ -402,7 +415,7 @@ impl Bus {
             denials,
             epoch,
             version,
-            has_room: Arc::new(AtomicBool::new(true)),
+            storing: Arc::default(),
             has_choice,
             deaf: Arc::default(),
         })
@@ -411,23 +424,6 @@ impl Bus {
     /// The version of the server that was connected to first.
     pub fn server_version(&self) -> Version {
         self.version
-    }
-
-    /// Notes whether the broker had room for a message. Said once per change, not per message.
-    pub(crate) fn note_room(&self, has_room: bool) {
-        if self.has_room.load(Ordering::Relaxed) == has_room
-            || self.has_room.swap(has_room, Ordering::Relaxed) == has_room
-        {
-            return;
-        }
-        if has_room {
-            tracing::info!("the NATS server has room again");
-        } else {
-            tracing::error!(
-                "the NATS server has no room left and stores nothing: free its disk or raise `max_file_store`; \
-                 work goes on by itself once it has"
-            );
-        }
     }
 
     pub(crate) fn is_connected(&self) -> bool {

@@ -38,7 +38,7 @@ impl Bus {
     }
 
     /// A request got no answer, or only that there is no leader. With several servers to choose from, another one is
-    /// tried after a while; which one is left to chance.
+    /// tried after a while.
     pub(crate) async fn unheard(&self) {
         if !self.has_choice || !self.is_connected() {
             // A connection that is lost is made anew anyway.

@@ -13,7 +13,9 @@ mod pull;
 mod read;
 pub mod runtime;
 mod stored;
+mod storing;
 pub mod topology;
+mod turn;
 mod wire;
 
 pub use bucket::{Bucket, Change, Changes, Entry, Written};

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::connect::Bus;
 use crate::denied::{Inbox, Watch};
 use crate::error::BusError;
+use crate::storing::Word;
 use crate::wire::{ApiError, NoAnswer, PATIENCE, code, header, pause};
 
 /// How many messages fit into one atomic batch: the server's default limit.
@@ -135,6 +136,23 @@ pub(crate) struct Ack {
     pub(crate) duplicate: bool,
 }
 
+impl Ack {
+    /// Reads the answer to what was being done.
+    fn read(answer: &[u8], what: impl FnOnce() -> String) -> Result<Self, BusError> {
+        serde_json::from_slice(answer).map_err(|source| BusError::Answer {
+            what: what(),
+            source: source.into(),
+        })
+    }
+
+    fn word(&self) -> Word {
+        match self.error.as_ref().is_some_and(ApiError::is_no_room) {
+            true => Word::NoRoom,
+            false => Word::Given,
+        }
+    }
+}
+
 impl Bus {
     /// Publishes and waits until the message is stored. Repeats where that cannot store it twice: when it has an id,
     /// when it waits on its own subject, or when the broker said that it was not stored.
@@ -177,17 +195,15 @@ impl Bus {
                 true => self.ask_repeatable(to, with, payload).await,
                 false => self.ask(to, with, payload).await,
             };
+            if matches!(answer, Err(NoAnswer::Late)) {
+                self.note_word(Word::None);
+            }
             let again = since.elapsed() < PATIENCE;
             let mut wait = pause(attempt);
             match answer {
                 Ok(message) => {
-                    let ack: Ack = serde_json::from_slice(&message.payload).map_err(|source| {
-                        BusError::Answer {
-                            what: what(),
-                            source: source.into(),
-                        }
-                    })?;
-                    self.note_room(!ack.error.as_ref().is_some_and(ApiError::is_no_room));
+                    let ack = Ack::read(&message.payload, what)?;
+                    self.note_word(ack.word());
                     match &ack.error {
                         Some(error) if error.is_transient() && again => wait = error.pause(attempt),
                         Some(error) if error.err_code == code::ID_IN_PROCESS => {
@@ -245,16 +261,15 @@ impl Bus {
             let subjects = messages.iter().map(|message| message.subject.to_string());
             let mut watch = self.denials.watch(subjects.collect(), Inbox::Shared);
             let answer = self.send_batch(&mut watch, first, last).await;
+            if matches!(answer, Err(NoAnswer::Late)) {
+                self.note_word(Word::None);
+            }
             let again = since.elapsed() < PATIENCE;
             let mut wait = pause(attempt);
             match answer {
                 Ok(message) => {
-                    let ack: Ack = serde_json::from_slice(&message.payload).map_err(|source| {
-                        BusError::Answer {
-                            what: what.clone(),
-                            source: source.into(),
-                        }
-                    })?;
+                    let ack = Ack::read(&message.payload, || what.clone())?;
+                    self.note_word(ack.word());
                     let is_odd = |error: &ApiError| {
                         error.err_code != code::BATCH_DUPLICATE && !error.is_transient()
                     };

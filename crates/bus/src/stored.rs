@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
+use model::subject::Subject;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -34,6 +35,11 @@ impl Stored {
     /// The first value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.first().map(String::as_str)
+    }
+
+    /// The subject on which the message waited that this one came out of, as it says.
+    pub fn scheduler(&self) -> Option<Subject> {
+        self.header(header::SCHEDULER)?.parse().ok()
     }
 
     /// When and where it comes out, if it waits. Only `@at` schedules are ours.

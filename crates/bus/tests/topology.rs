@@ -194,6 +194,51 @@ async fn limits_that_hold_everything_and_subjects_that_hold_nothing_may_change()
 }
 
 #[tokio::test]
+async fn streams_without_their_limits_get_them_by_setup_and_keep_what_they_hold() {
+    let broker = Broker::start().await;
+    let bus = broker.connect().await;
+    let mut before = with("DLQ", "max_bytes", json!(-1));
+    before.streams.get_mut("RACK").unwrap()["max_msg_size"] = json!(-1);
+    setup(&bus, &before).await.unwrap();
+    let tick = |size: usize| Outgoing::new(Subject::Tick, vec![b'x'; size]);
+    bus.publish(tick(200_000)).await.unwrap();
+    let dead = Subject::Dead("rack.tick".into());
+    bus.publish(Outgoing::new(dead, "{}")).await.unwrap();
+
+    let reported = ensure(&bus, &declared()).await.unwrap();
+    let reported: Vec<String> = reported.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        reported,
+        [
+            "stream DLQ differs in max_bytes (is -1, declared 256000000): run `racktick setup`",
+            "stream RACK differs in max_msg_size (is -1, declared 131072): run `racktick setup`",
+        ]
+    );
+    assert_eq!(setup(&bus, &declared()).await.unwrap().changes.len(), 2);
+    assert_eq!(ensure(&bus, &declared()).await.unwrap(), []);
+    for stream in ["DLQ", "RACK"] {
+        assert_eq!(
+            bus.subjects(stream, ">").await.unwrap().len(),
+            1,
+            "{stream}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_tick_of_any_size_that_is_read_is_stored_and_one_far_above_is_refused() {
+    let broker = Broker::start().await;
+    let bus = broker.bus().await;
+    let tick =
+        |size: usize| Outgoing::new(Subject::Tick, vec![b'x'; size]).with_id("x".repeat(1000));
+    assert!(matches!(
+        bus.publish(tick(200_000)).await,
+        Err(BusError::Refused { code: 10054, .. })
+    ));
+    bus.publish(tick(64 * 1024)).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_unsafe_difference_stops_a_role_with_its_reason() {
     let dangers = [
         (

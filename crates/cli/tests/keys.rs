@@ -3,7 +3,10 @@
 
 mod program;
 
+use bus::access::Role;
+use bus::topology::{Retention, Topology, setup};
 use program::Place;
+use testkit::Broker;
 
 #[test]
 fn keys_are_made_once_and_replaced_only_by_name() {
@@ -44,4 +47,33 @@ fn a_key_file_or_prefix_that_cannot_be_used_is_named() {
         ended.stderr.contains("nats.inbox_prefix = _INBOX.>"),
         "{ended:?}"
     );
+}
+
+/// It is asked again and again: the broker's log would fill with a worker that reaches for what it may not see.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workers_health_check_asks_for_nothing_that_its_key_may_not_see() {
+    let broker = Broker::start_with_roles().await;
+    let admin = broker.bus_as(Role::Admin).await;
+    let topology = Topology::declared(Retention::default());
+    setup(&admin, &topology).await.unwrap();
+    let place = Place::new()
+        .env("NATS_URL", broker.url())
+        .env("NATS_NKEY", broker.key_file(Role::Worker).display());
+    let violations = || {
+        let log = std::fs::read_to_string(broker.folder().join("nats-server.log")).unwrap();
+        log.lines()
+            .filter(|line| line.contains("Violation"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let brief = place.run(&["doctor", "--broker-only"]).with_code(0);
+    for wanted in ["the role worker's", "as declared"] {
+        assert!(brief.stdout.contains(wanted), "{brief:?}");
+    }
+    assert!(!brief.stdout.contains("dead letters"), "{brief:?}");
+    assert_eq!(violations(), [""; 0]);
+    // The whole doctor looks at more, and the broker notes it.
+    let whole = place.run(&["doctor"]);
+    assert!(whole.stdout.contains("dead letters"), "{whole:?}");
+    assert!(!violations().is_empty());
 }

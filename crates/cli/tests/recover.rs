@@ -8,8 +8,12 @@ use std::path::Path;
 use std::process::Command;
 
 use bus::Outgoing;
+use jiff::Timestamp;
 use lab::{AgentChange, LabConfig, Outcome, Phase};
+use model::id::{CycleId, JobId};
+use model::name::{MachineName, RackName};
 use model::subject::{Subject, stream};
+use model::tag;
 use serde_json::{Value, json};
 use testkit::until;
 use world::{SOON, World};
@@ -182,4 +186,42 @@ async fn nothing_to_bring_back_is_said() {
             "Testflinger works on no job of racktick, and no cycle is missing"
         )
     );
+}
+
+/// Tags are a stranger's words: nothing keeps two racks' jobs from naming one cycle.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_two_racks_that_name_one_cycle_come_back_to_a_cycle_of_each() {
+    let world = World::new(LabConfig::default()).await;
+    let slot = Timestamp::now();
+    let cycle = CycleId::of_slot(&RackName::new("r1").unwrap(), slot);
+    for rack in ["r1", "r2"] {
+        let machine = MachineName::new(format!("{rack}-m01")).unwrap();
+        let job = json!({
+            "job_id": JobId::of(cycle, &machine),
+            "job_queue": machine,
+            "tags": tag::of(&RackName::new(rack).unwrap(), cycle),
+            "provision_data": {"distro": "noble"},
+        });
+        let url = format!("http://{}/v1/job", world.lab.address());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = client.post(url).json(&job).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+    let place = &world.place;
+    for rack in ["r1", "r2"] {
+        place
+            .run(&["rack", "add", rack, "--first", "slot", "--yes"])
+            .with_code(0);
+    }
+    place.run(&["recover"]).with_code(0);
+    for rack in ["r1", "r2"] {
+        let shown = place.json(&["rack", "show", rack])["cycles"].clone();
+        let shown = shown.as_array().unwrap();
+        assert_eq!(shown.len(), 1, "{rack}: {shown:?}");
+        assert_eq!(shown[0]["cycle"], json!(cycle), "{rack}");
+    }
+    let _worker = world.worker();
+    for rack in ["r1", "r2"] {
+        world.until_finished(rack).await;
+    }
 }

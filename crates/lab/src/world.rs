@@ -18,7 +18,7 @@ use crate::config::{Client, LabConfig, MaasKey};
 use crate::fault::Faults;
 use crate::stats::Counters;
 use agent::Agents;
-use job::Jobs;
+use job::{Job, Jobs};
 use machine::Machines;
 use timer::Timers;
 
@@ -66,6 +66,19 @@ impl World {
     pub(crate) fn wake_in(&mut self, seconds: f64, what: timer::Wake) {
         let delay = self.compressed(seconds);
         self.timers.add(delay, what);
+    }
+
+    /// An agent takes a job: it runs from now on, and how long it waited is known of its queue. Returns the job and when
+    /// that was.
+    pub(crate) fn start_job(&mut self, serial: u64) -> Option<(&Job, Timestamp)> {
+        let now = Timestamp::now();
+        self.jobs.set_state(serial, "running");
+        let job = self.jobs.get_mut(serial)?;
+        job.started_at = Some(now);
+        let waited = now.duration_since(job.created_at).as_secs();
+        let waits = &mut self.directory.wait_times;
+        waits.entry(job.queue.clone()).or_default().push(waited);
+        Some((job, now))
     }
 }
 

@@ -19,7 +19,7 @@ pub fn configuration(bytes: &[u8]) {
         return;
     };
     // What such a key names would be read.
-    if text.contains("_file") {
+    if DeTable::parse(text).is_ok_and(|table| names_a_file(table.get_ref())) {
         return;
     }
     let read = cli::check_file(text);
@@ -39,6 +39,14 @@ pub fn configuration(bytes: &[u8]) {
             assert!(!said.contains(&secret), "a secret is shown: {said}");
         }
     }
+}
+
+/// Whether one of the keys says where a secret stands instead of the secret.
+fn names_a_file(table: &DeTable<'_>) -> bool {
+    table.iter().any(|(key, value)| {
+        key.get_ref().ends_with("_file")
+            || matches!(value.get_ref(), DeValue::Table(inner) if names_a_file(inner))
+    })
 }
 
 /// The secrets of a file that stand nowhere else in it.

@@ -78,9 +78,9 @@ proptest! {
     }
 
     #[test]
-    fn a_tick_with_any_words(reason in any::<String>(), by in any::<Option<String>>(), nanoseconds in any::<u64>()) {
+    fn a_tick_with_any_words(reason in any::<String>(), by in any::<Option<String>>(), nanoseconds in any::<u64>(), nonce in any::<u128>()) {
         let spread = format!("{nanoseconds}ns");
-        laws::tick(json!({"rack": "r7", "reason": reason, "by": by, "spread": spread}).to_string().as_bytes());
+        laws::tick(json!({"rack": "r7", "reason": reason, "by": by, "spread": spread, "nonce": format!("{nonce:032x}")}).to_string().as_bytes());
     }
 
     #[test]

@@ -25,7 +25,7 @@ const TRIES: usize = 50;
 
 #[derive(Default)]
 pub(crate) struct Accounts {
-    open: Mutex<HashMap<CycleId, Arc<Account>>>,
+    open: Mutex<HashMap<(RackName, CycleId), Arc<Account>>>,
 }
 
 #[derive(Default)]
@@ -43,19 +43,19 @@ struct Arrival {
 }
 
 impl Accounts {
-    fn of(&self, cycle: CycleId) -> Arc<Account> {
+    fn of(&self, rack: &RackName, cycle: CycleId) -> Arc<Account> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.len() >= REMEMBERED {
             open.retain(|_, account| Arc::strong_count(account) > 1);
         }
-        Arc::clone(open.entry(cycle).or_default())
+        Arc::clone(open.entry((rack.clone(), cycle)).or_default())
     }
 
-    fn forget(&self, cycle: CycleId) {
+    fn forget(&self, rack: &RackName, cycle: CycleId) {
         self.open
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .remove(&cycle);
+            .remove(&(rack.clone(), cycle));
     }
 }
 
@@ -69,7 +69,7 @@ impl Ledger {
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<(), LedgerError> {
-        let account = self.accounts.of(cycle);
+        let account = self.accounts.of(rack, cycle);
         loop {
             let (done, mut result) = oneshot::channel();
             let arrival = Arrival {
@@ -102,7 +102,7 @@ impl Ledger {
                 .write_arrivals(rack, cycle, &mut record, &arrivals)
                 .await;
             if !matches!(written, Ok(false)) {
-                self.accounts.forget(cycle);
+                self.accounts.forget(rack, cycle);
             }
             for arrival in arrivals {
                 // A receiver that is gone was a handler that was dropped; its message comes again.

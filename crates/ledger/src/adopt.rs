@@ -76,7 +76,7 @@ impl Ledger {
         Ok(adoption(&entry.record, job.job))
     }
 
-    /// Brings back what is lost of jobs that belong to one cycle: the claims of those that are not over, then the
+    /// Brings back what is lost of jobs that belong to one cycle of one rack: the claims of those that are not over, then the
     /// cycle, then the looks. May be repeated. In this order the sweep cannot take them for jobs that were never
     /// submitted.
     pub async fn adopt(

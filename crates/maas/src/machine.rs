@@ -1,6 +1,6 @@
 use std::io::Read;
 
-use rest::{List, Object, Short};
+use rest::{List, Object, Short, is_hidden};
 use serde::{Deserialize, Serialize};
 
 /// What racktick needs to know of a machine.
@@ -80,6 +80,12 @@ impl Written {
         let Some(hostname) = self.hostname.filter(|name| !name.is_empty()) else {
             return Err(format!("machine `{system_id}` has no host name"));
         };
+        // Nothing can be asked or done under a name that is not whole, and two such names could be the same.
+        if is_hidden(&hostname) {
+            return Err(format!(
+                "the host name of machine `{system_id}`, `{hostname}`, holds a part of our API key"
+            ));
+        }
         let status_name = text(self.status_name).unwrap_or_else(|| match self.status {
             Some(status) => format!("status {status}"),
             None => "no status".to_owned(),

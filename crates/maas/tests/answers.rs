@@ -1,14 +1,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! What MAAS can answer, good and bad, and what the caller is told.
 
-#[path = "../../rest/tests/wire/mod.rs"]
-mod wire;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use maas::{ApiKey, Class, Limits, Maas, MaasError, MaasUrl, Settings, Version};
-use wire::{Step, Wire, answer, json};
+use testkit::wire::{Step, Wire, answer, json};
 
 /// Short for a test that waits for it, long for a busy machine.
 const SHORT: Duration = Duration::from_secs(1);
@@ -390,4 +387,67 @@ async fn the_version_is_asked_without_the_key_and_tells_the_clock() {
     assert_eq!(wire.requests()[0].header("authorization"), None);
     let saved = serde_json::to_string(&version).unwrap();
     assert_eq!(serde_json::from_str::<Version>(&saved).unwrap(), version);
+}
+
+/// A client whose key can be told from a part of any word.
+fn maas_with_a_long_key(wire: &Wire) -> Maas {
+    Maas::new(Settings {
+        url: MaasUrl::parse(&format!("{}/MAAS", wire.url())).unwrap(),
+        key: ApiKey::parse("hunter2Consumer:hunter2Token:hunter2/Secret").unwrap(),
+        limits: Limits::default(),
+        ca: None,
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn what_is_kept_of_an_answer_holds_no_part_of_the_key() {
+    let wire = Wire::start(|request| {
+        let header = request.header("authorization").unwrap_or_default();
+        let said = format!("got {header} of hunter2Consumer:hunter2Token:hunter2/Secret");
+        let word = serde_json::json!(said);
+        let body = match request.line.contains("/users/") {
+            true => format!(r#"{{"username": {word}}}"#),
+            false => format!(
+                r#"[{{"hostname": "n", "system_id": {word}, "status": 4, "status_name": {word}, "owner": {word},
+                     "power_state": {word}, "pool": {{"name": {word}}}, "zone": {{"name": {word}}}}}]"#
+            ),
+        };
+        vec![Step::Send(json(&body).into())]
+    })
+    .await;
+    let maas = maas_with_a_long_key(&wire);
+    for kept in [
+        format!("{:?}", maas.machines_by_tag("r7").await.unwrap()),
+        format!("{:?}", maas.whoami().await.unwrap()),
+    ] {
+        assert!(
+            kept.contains("of ***:***:***"),
+            "nothing was repeated: {kept}"
+        );
+        assert!(!kept.contains("hunter2"), "{kept}");
+    }
+    for request in wire.requests() {
+        assert!(request.head.contains("hunter2%2FSecret"), "{request:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_name_that_holds_the_key_is_nobodys_name() {
+    let body = r#"[{"hostname": "n-hunter2Token", "system_id": "abc123"}]"#;
+    let wire = Wire::answering(&json(body)).await;
+    let error = maas_with_a_long_key(&wire)
+        .machines_by_tag("r7")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.class(), error.cause()),
+        (Class::Malformed, "malformed")
+    );
+    let text = all_of(&error);
+    assert!(
+        text.contains("the host name of machine `abc123`, `n-***`, holds a part of our API key"),
+        "{text}"
+    );
+    assert!(!text.contains("hunter2"), "{text}");
 }

@@ -1,15 +1,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! The client against the pretend MAAS, which keeps MAAS's rules and fails on request.
 
-use std::sync::Once;
 use std::time::Duration;
 
 use lab::{Fault, FaultKind, Lab, LabConfig, MachineChange};
 use maas::{ApiKey, Class, Limits, Maas, MaasError, MaasUrl, Settings};
 
 async fn lab(config: LabConfig) -> Lab {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    testkit::prepare();
     Lab::start_on_free_port(config).await.unwrap()
 }
 

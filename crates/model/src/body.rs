@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde::de::Error;
+use serde_json::Value;
 
 /// The largest that is read, in bytes: what a NATS server recommends as the most a message may have. The server
 /// configuration that comes with racktick allows an eighth of it.
@@ -21,9 +22,20 @@ pub fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, serde_json::Err
     serde_json::from_slice(body)
 }
 
+/// How many lists and objects lie in each other. What becomes a part of a body has to leave room for the rest of it
+/// within the 128 levels that [`read`] follows.
+pub fn depth(value: &Value) -> usize {
+    let deepest = match value {
+        Value::Array(values) => values.iter().map(depth).max(),
+        Value::Object(values) => values.values().map(depth).max(),
+        _ => return 0,
+    };
+    1 + deepest.unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::json;
 
     use super::*;
 
@@ -40,5 +52,18 @@ mod tests {
         assert!(read::<Value>(deep(127).as_bytes()).is_ok());
         assert!(refusal(&deep(128)).contains("recursion limit"));
         assert!(refusal(&"[".repeat(1_000_000)).contains("recursion limit"));
+    }
+
+    #[test]
+    fn depth_counts_lists_and_objects_along_the_deepest_path() {
+        for (value, levels) in [
+            (json!("a"), 0),
+            (json!([]), 1),
+            (json!({}), 1),
+            (json!([1, [2], 3]), 2),
+            (json!({"a": [{"b": []}], "c": {}}), 4),
+        ] {
+            assert_eq!(depth(&value), levels, "{value}");
+        }
     }
 }

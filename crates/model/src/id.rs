@@ -46,6 +46,14 @@ impl CycleId {
         ))
     }
 
+    /// The cycle of a manual tick that names a nonce. Without the nonce nobody arrives at it, and no other rack does.
+    pub fn of_request(rack: &RackName, nonce: Uuid) -> Self {
+        Self(Uuid::new_v5(
+            &NAMESPACE,
+            format!("request|{rack}|{}", nonce.hyphenated()).as_bytes(),
+        ))
+    }
+
     /// A W3C `traceparent` for work done in this cycle.
     pub fn traceparent(&self) -> String {
         let cycle = self.0.simple().to_string();
@@ -106,7 +114,10 @@ mod tests {
         // Written down, so that a change of the derivation shows: it would submit every armed job twice.
         assert_eq!(cycle.to_string(), CYCLE);
         assert_eq!(JobId::of(cycle, &machine).to_string(), JOB);
+        let requested = CycleId::of_request(&rack, Uuid::from_u128(7));
+        assert_eq!(requested.to_string(), REQUESTED);
     }
+    const REQUESTED: &str = "de1413db-0cf9-56d8-b039-9b31da417f01";
     const CYCLE: &str = "b0d36a39-1ae7-5a22-a3e2-72fbc35a4300";
     const JOB: &str = "0e80414b-c337-5968-9125-202c3315c33c";
 

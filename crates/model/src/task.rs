@@ -1,5 +1,7 @@
 //! Bodies of the messages that are work.
 
+mod tick;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::body;
-use crate::cycle::{CycleRecord, Origin};
 use crate::id::{CycleId, JobId};
 use crate::name::{MachineName, NameError, RackName};
+
+pub use tick::{LONGEST_WORDS, NoCycle, Place, Resume, Tick, too_long};
 
 /// A kind of work. Its word is also the name of the consumer that hands it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,6 +68,14 @@ pub enum BadTask {
     /// subject, by whoever may read it and may not tick.
     #[error("the body is the record of a cycle, not a tick")]
     Record,
+    /// A tick says too much. The cycle's record, the event and every later attempt carry it.
+    #[error("the tick's `{field}` is {length} bytes long; at most {LONGEST_WORDS} are allowed")]
+    TooLong {
+        /// Which field.
+        field: &'static str,
+        /// Its length in bytes.
+        length: usize,
+    },
     /// Written by a later racktick.
     #[error(
         "the body has version {found}, and this racktick knows {known}: upgrade the workers, then replay it"
@@ -75,91 +86,6 @@ pub enum BadTask {
         /// The version known here.
         known: u8,
     },
-}
-
-/// The largest body of a tick that is looked at, in bytes: far above what any rack name and reason need.
-const LARGEST_TICK: usize = 64 * 1024;
-
-/// `rack.tick`: start a cycle for a rack. The plain rack name means the same with nothing else said.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Tick {
-    /// The rack.
-    pub rack: RackName,
-    /// Why, in a person's words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Who.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
-    /// Another spread than the policy's, for this cycle.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional"
-    )]
-    pub spread: Option<Duration>,
-    /// Believe lists that are suddenly much smaller.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub accept_shrink: bool,
-    /// Set when this goes on with a tick that was begun before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resume: Option<Resume>,
-}
-
-/// A tick that goes on: it keeps its identity, so that it never becomes a second cycle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resume {
-    /// The cycle.
-    pub cycle: CycleId,
-    /// What started it.
-    pub origin: Origin,
-    /// When the first attempt's message was stored.
-    pub ticked_at: Timestamp,
-    /// Which attempt this is; the first was 1.
-    pub attempt: u32,
-}
-
-impl Tick {
-    /// A tick with nothing said but the rack.
-    pub fn of(rack: RackName) -> Self {
-        Self {
-            rack,
-            reason: None,
-            by: None,
-            spread: None,
-            accept_shrink: false,
-            resume: None,
-        }
-    }
-}
-
-impl Task for Tick {
-    const KIND: TaskKind = TaskKind::Tick;
-
-    fn parse(body: &[u8]) -> Result<Self, BadTask> {
-        if body.len() > LARGEST_TICK {
-            let start = String::from_utf8_lossy(&body[..32])
-                .escape_debug()
-                .to_string();
-            return Err(BadTask::Tick(NameError::TooLong {
-                what: "rack name",
-                start,
-                length: body.len(),
-            }));
-        }
-        // A shell adds a line end.
-        let text = str::from_utf8(body).map_err(|_| BadTask::NotText)?.trim();
-        if text.starts_with('{') {
-            if serde_json::from_str::<CycleRecord>(text).is_ok() {
-                return Err(BadTask::Record);
-            }
-            return serde_json::from_str(text).map_err(|source| BadTask::Json {
-                kind: "tick",
-                source,
-            });
-        }
-        RackName::new(text).map(Self::of).map_err(BadTask::Tick)
-    }
 }
 
 /// When a job is looked at. Frozen with the cycle's decisions.
@@ -321,45 +247,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn reason(body: &[u8]) -> String {
-        Tick::parse(body).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_tick_is_a_rack_name_or_a_json_object() {
-        let r7 = Tick::of(RackName::new("r7").unwrap());
-        assert_eq!(Tick::parse(b"r7").unwrap(), r7);
-        assert_eq!(Tick::parse(b"  r7\r\n").unwrap(), r7);
-        assert_eq!(
-            Tick::parse(b"{\"rack\": \"r7\", \"colour\": 1}").unwrap(),
-            r7
-        );
-        let tick =
-            Tick::parse(br#" {"rack": "r7", "reason": "new firmware", "spread": "0s"}"#).unwrap();
-        assert_eq!(
-            (tick.reason.as_deref(), tick.spread),
-            (Some("new firmware"), Some(Duration::ZERO))
-        );
-    }
-
-    #[test]
-    fn anything_else_is_refused_with_the_reason() {
-        assert_eq!(
-            reason(b""),
-            "the body is neither a rack name nor a JSON object: the rack name is empty"
-        );
-        assert!(reason(b"r 7").contains("`r 7` is not a rack name"));
-        assert!(reason(b"{\"rock\": \"r7\"}").contains("missing field `rack`"));
-        assert!(reason(b"{\"rack\": \"r.7\"}").contains("`r.7` is not a rack name"));
-        assert_eq!(reason(b"\xff\xfe"), "the body is not UTF-8 text");
-        let record = include_bytes!("../golden/cycle.json");
-        assert_eq!(
-            reason(record),
-            "the body is the record of a cycle, not a tick"
-        );
-        assert!(reason(&vec![b'x'; 100_000]).contains("100000 bytes"));
-    }
 
     proptest! {
         #[test]

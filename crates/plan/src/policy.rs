@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use globset::Glob;
+use model::body;
 use model::policy::Policy;
-use serde_json::Value;
 
 /// Testflinger forgets a job 7 days after its submit, so whatever waits for one must be well within that.
 const LONGEST: Duration = Duration::from_secs(6 * 24 * 3600);
@@ -98,7 +98,7 @@ pub fn check(policy: &Policy) -> Result<(), PolicyError> {
     if !policy.job.is_object() {
         return Err(PolicyError::Job);
     }
-    let (depth, length) = (depth(&policy.job), policy.job.to_string().len());
+    let (depth, length) = (body::depth(&policy.job), policy.job.to_string().len());
     if depth > DEEPEST_JOB {
         return Err(PolicyError::DeepJob(depth));
     }
@@ -106,16 +106,6 @@ pub fn check(policy: &Policy) -> Result<(), PolicyError> {
         return Err(PolicyError::LargeJob(length));
     }
     Ok(())
-}
-
-/// How many lists and objects lie in each other.
-fn depth(value: &Value) -> usize {
-    let deepest = match value {
-        Value::Array(values) => values.iter().map(depth).max(),
-        Value::Object(values) => values.values().map(depth).max(),
-        _ => return 0,
-    };
-    1 + deepest.unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use bytes::{Bytes, BytesMut};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::LOCATION;
 use serde::de::DeserializeOwned;
+use serde_json::de::SliceRead;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
@@ -9,6 +10,7 @@ use tokio::time::timeout_at;
 use crate::body::Body;
 use crate::error::Error;
 use crate::excerpt::is_html;
+use crate::hiding;
 use crate::http::Http;
 use crate::json::parse_chunks;
 use crate::limits::Deadline;
@@ -85,11 +87,24 @@ impl Answer {
         Some(theirs.duration_since(ours))
     }
 
-    /// Reads the body as JSON of at most `cap` bytes, keeping only what `T` asks for. Use [`Object`](crate::Object)
-    /// and [`List`](crate::List) for the outer shape.
-    pub async fn json<T: DeserializeOwned + Send + 'static>(
+    /// Reads the body as JSON of at most `cap` bytes, keeping only what `T` asks for, with our secrets hidden in it. Use
+    /// [`Object`](crate::Object) and [`List`](crate::List) for the outer shape.
+    pub async fn json<T: DeserializeOwned + Send + 'static>(self, cap: u64) -> Result<T, Error> {
+        self.read(cap, true).await
+    }
+
+    /// The same for an answer that is itself a secret, such as an access token: nothing is hidden in it.
+    pub async fn secret_json<T: DeserializeOwned + Send + 'static>(
+        self,
+        cap: u64,
+    ) -> Result<T, Error> {
+        self.read(cap, false).await
+    }
+
+    async fn read<T: DeserializeOwned + Send + 'static>(
         mut self,
         cap: u64,
+        hide: bool,
     ) -> Result<T, Error> {
         self.body.cap = cap;
         let mut start = BytesMut::new();
@@ -101,18 +116,21 @@ impl Answer {
                 });
             }
             if start.len() > SMALL {
-                return self.long_json(start.freeze()).await;
+                return self.read_long(start.freeze(), hide).await;
             }
         }
-        serde_json::from_slice(&start).map_err(|error| self.unreadable(error))
+        let secrets = hide.then(|| self.body.http.secrets());
+        hiding::read(SliceRead::new(&start), secrets).map_err(|error| self.unreadable(error))
     }
 
-    async fn long_json<T: DeserializeOwned + Send + 'static>(
+    async fn read_long<T: DeserializeOwned + Send + 'static>(
         mut self,
         start: Bytes,
+        hide: bool,
     ) -> Result<T, Error> {
         let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
-        let parser = spawn_blocking(move || parse_chunks(receiver));
+        let http = self.body.http.clone();
+        let parser = spawn_blocking(move || parse_chunks(receiver, hide.then(|| http.secrets())));
         let mut chunk = Some(start);
         while let Some(bytes) = chunk {
             match timeout_at(self.body.deadline.at, sender.send(bytes)).await {

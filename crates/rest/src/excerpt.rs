@@ -1,59 +1,18 @@
 //! Text of a stranger, made fit for a message: one line, printable, short, without our secrets.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use secrecy::{ExposeSecret, SecretString};
+use crate::secrets::{Secrets, without_access_token};
 
 /// As many characters of a body as a message can bear.
 const LONGEST: usize = 300;
 
-/// What stands in the place of a secret.
-const HIDDEN: &str = "***";
-
-/// What OAuth and addresses write as it is.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
-/// Secrets as they may come back from a server: as they are, as a part of an address or a signature (which encodes
-/// twice), or in JSON.
-pub(crate) fn guises(secrets: &[SecretString]) -> Vec<SecretString> {
-    let mut guises = Vec::new();
-    for secret in secrets.iter().map(ExposeSecret::expose_secret) {
-        let once = utf8_percent_encode(secret, UNRESERVED).to_string();
-        let twice = utf8_percent_encode(&once, UNRESERVED).to_string();
-        let json = serde_json::Value::from(secret).to_string();
-        let json = json[1..json.len() - 1].to_owned();
-        let mut forms = vec![twice, once, json, secret.to_owned()];
-        forms.dedup();
-        guises.extend(forms.into_iter().map(SecretString::from));
-    }
-    guises
-}
-
 /// The beginning of `text`, cleaned.
-pub(crate) fn excerpt(text: &str, secrets: &[SecretString]) -> String {
+pub(crate) fn excerpt(text: &str, secrets: &Secrets) -> String {
     // Secrets go first: cut or cleaned text could hold half of one.
-    let mut text = text.to_owned();
-    for secret in secrets
-        .iter()
-        .map(ExposeSecret::expose_secret)
-        .filter(|secret| !secret.is_empty())
-    {
-        if text.contains(secret) {
-            text = text.replace(secret, HIDDEN);
-        }
-    }
+    let hidden = secrets.hidden_in_message(text);
+    let text = without_escapes(hidden.as_deref().unwrap_or(text));
     let mut line = String::new();
     let mut length = 0;
-    for word in without_escapes(&text).split_whitespace() {
-        // The three letters are `{"` in base64, with which every access token of Testflinger starts.
-        let word = if word.contains("eyJ") && word.len() > 40 {
-            HIDDEN
-        } else {
-            word
-        };
+    for word in text.split_whitespace().map(without_access_token) {
         if length > 0 {
             line.push(' ');
             length += 1;
@@ -118,15 +77,18 @@ mod tests {
     #[test]
     fn an_excerpt_is_one_short_printable_line() {
         let text = "one\r\n\ttwo \u{1b}[31mred\u{1b}[0m \u{1b}]0;title\u{7}three\u{0} \u{202e}four \u{1b}]8;;x\u{1b}\\five";
-        assert_eq!(excerpt(text, &[]), "one two red three four five");
-        let long = excerpt(&"é".repeat(1000), &[]);
+        assert_eq!(
+            excerpt(text, &Secrets::default()),
+            "one two red three four five"
+        );
+        let long = excerpt(&"é".repeat(1000), &Secrets::default());
         assert_eq!(long.chars().count(), LONGEST + 1);
         assert!(long.ends_with('…'));
     }
 
     #[test]
     fn secrets_are_hidden_even_where_the_text_is_cut() {
-        let secrets = [SecretString::from("hunter2"), SecretString::from("")];
+        let secrets = Secrets::new(&["hunter2".into(), "".into()]);
         assert_eq!(
             excerpt("Expected &hunter2, got %26hunter2", &secrets),
             "Expected &***, got %26***"
@@ -135,14 +97,6 @@ mod tests {
         assert!(!excerpt(&at_the_end, &secrets).contains("hun"));
         let token = format!("bad token {}.{}", "eyJhbGciOiJIUzI1NiJ9", "a".repeat(60));
         assert_eq!(excerpt(&token, &secrets), "bad token ***");
-    }
-
-    #[test]
-    fn a_secret_is_known_in_every_guise() {
-        let secrets = guises(&[SecretString::from("a/\"b"), SecretString::from("plain")]);
-        for text in ["a/\"b", "a%2F%22b", "a%252F%2522b", r#"a/\"b"#, "plain"] {
-            assert_eq!(excerpt(&format!("<{text}>"), &secrets), "<***>", "{text}");
-        }
     }
 
     #[test]

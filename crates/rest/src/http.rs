@@ -4,14 +4,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::{Certificate, RequestBuilder, redirect, retry};
 use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::de::SliceRead;
 use tokio::time::timeout_at;
 use url::Url;
 
 use crate::answer::Answer;
 use crate::error::Error;
-use crate::excerpt::{excerpt, guises};
+use crate::excerpt::excerpt;
+use crate::hiding;
 use crate::limits::{Deadline, Limit, Limits, from_now};
 use crate::root::Root;
+use crate::secrets::Secrets;
 
 /// An idle connection is given up after this time. A server that closes it at the very moment we write leaves a POST
 /// with an unknown outcome, so ours has to be the shorter patience; within a burst of requests it is reused anyway.
@@ -26,7 +30,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Further certificate authorities to trust, as PEM text.
     pub ca: Option<Vec<u8>>,
-    /// Texts that must never appear in a message, whatever the server writes.
+    /// Texts that must never appear in a message or, if they have at least 8 bytes, in what is kept of an answer,
+    /// whatever the server writes.
     pub secrets: Vec<SecretString>,
 }
 
@@ -48,13 +53,14 @@ pub struct Http(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     client: reqwest::Client,
-    settings: Settings,
+    root: Root,
+    limits: Limits,
+    secrets: Secrets,
 }
 
 impl Http {
     /// Makes a client. Opens no connection.
-    pub fn new(mut settings: Settings) -> Result<Self, BuildError> {
-        settings.secrets = guises(&settings.secrets);
+    pub fn new(settings: Settings) -> Result<Self, BuildError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("racktick/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(settings.limits.connect)
@@ -78,17 +84,22 @@ impl Http {
             builder = builder.tls_certs_merge(certificates);
         }
         let client = builder.build().map_err(BuildError::Client)?;
-        Ok(Self(Arc::new(Inner { client, settings })))
+        Ok(Self(Arc::new(Inner {
+            client,
+            root: settings.root,
+            limits: settings.limits,
+            secrets: Secrets::new(&settings.secrets),
+        })))
     }
 
     /// The limits of this client.
     pub fn limits(&self) -> &Limits {
-        &self.0.settings.limits
+        &self.0.limits
     }
 
     /// The server's address.
     pub fn root(&self) -> &Root {
-        &self.0.settings.root
+        &self.0.root
     }
 
     /// Starts a GET of something below the root; see [`Root::at`].
@@ -172,7 +183,16 @@ impl Http {
 
     /// The beginning of what the server said, fit for a message: one printable line without our secrets.
     pub fn excerpt(&self, text: &str) -> String {
-        excerpt(text, &self.0.settings.secrets)
+        excerpt(text, &self.0.secrets)
+    }
+
+    /// Reads JSON that came from the server in another way than as a body, with our secrets hidden.
+    pub fn read_json<'de, T: Deserialize<'de>>(&self, json: &'de [u8]) -> serde_json::Result<T> {
+        hiding::read(SliceRead::new(json), Some(self.secrets()))
+    }
+
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.0.secrets
     }
 
     pub(crate) fn server(&self) -> String {

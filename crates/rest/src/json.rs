@@ -8,9 +8,12 @@ use bytes::{Buf, Bytes};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::de::IoRead;
 use tokio::sync::mpsc;
 
 use crate::guard::Guard;
+use crate::hiding;
+use crate::secrets::Secrets;
 
 /// More elements than any lab has. Keeps a well-formed endless list from filling the memory.
 const LONGEST_LIST: usize = 100_000;
@@ -68,17 +71,17 @@ impl<T> Default for List<T> {
     }
 }
 
-/// Parses what comes out of `chunks`. Blocks, so it belongs on a thread of its own.
+/// Parses what comes out of `chunks`, with these secrets hidden. Blocks, so it belongs on a thread of its own.
 pub(crate) fn parse_chunks<T: DeserializeOwned>(
     chunks: mpsc::Receiver<Bytes>,
+    secrets: Option<&Secrets>,
 ) -> serde_json::Result<T> {
-    serde_json::from_reader(BufReader::with_capacity(
-        64 << 10,
-        Guard::new(Chunks {
-            chunks,
-            rest: Bytes::new(),
-        }),
-    ))
+    let chunks = Chunks {
+        chunks,
+        rest: Bytes::new(),
+    };
+    let reader = BufReader::with_capacity(64 << 10, Guard::new(chunks));
+    hiding::read(IoRead::new(reader), secrets)
 }
 
 struct Chunks {

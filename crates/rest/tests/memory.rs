@@ -1,10 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! Alone in its process, because it measures the memory of the process.
 
-mod wire;
-
 use rest::{Deadline, Http, Limits, List, Root, Settings};
-use wire::{Step, Wire};
+use testkit::wire::{Step, Wire};
 
 #[tokio::test]
 async fn a_list_of_50_mb_costs_what_is_kept_of_it() {

@@ -13,12 +13,12 @@ use model::id::{CycleId, JobId};
 use model::machine::{Claim, MachineRecord};
 use model::name::{MachineName, RackName};
 use model::rack::RackRecord;
-use model::subject::Subject;
-use model::task::Submit;
+use model::subject::{Subject, stream};
+use model::task::{Submit, Task, Watch};
 use plan::slots::{Slots, later};
 
 use crate::view::View;
-use crate::waiting::Waiting;
+use crate::waiting::{self, Waiting};
 use crate::{Settings, arm, rouse};
 
 /// A task that keeps falling out comes back at longer and longer intervals, up to this many settle times.
@@ -56,6 +56,7 @@ impl Sweep {
         // The waiting messages first: what is sent between the two reads is then not taken for lost.
         let waiting = Waiting::tasks(&self.ledger).await?;
         self.view.refresh(&self.ledger, now).await?;
+        self.cancels(now).await?;
         self.looks(&waiting, now).await?;
         self.submits(&waiting, now).await?;
         self.ends(now).await?;
@@ -76,25 +77,38 @@ impl Sweep {
         Ok(())
     }
 
-    /// A job in Testflinger that nothing looks at, two passes in a row; and one that somebody wants to end: whoever
-    /// asked may have died before arming the look that reads it, and a look at a job at work reads nothing.
-    async fn looks(&mut self, waiting: &Waiting, now: Timestamp) -> Result<(), LedgerError> {
-        for (record, planned) in self.view.planned() {
+    /// A job in Testflinger that somebody wants to end, and whose look does not know: whoever asked may have died before
+    /// arming one that reads the claim. It is let out at once, as it is; it and all after it read the claim, and what
+    /// those have counted is left alone.
+    async fn cancels(&self, now: Timestamp) -> Result<(), LedgerError> {
+        for (record, _) in self.view.planned() {
             for machine in record.open() {
                 let job = JobId::of(record.cycle, machine);
-                if self.view.is_cancelling(machine, job) {
-                    let look = submit_task(record, planned, machine).first_look();
+                if !self.view.is_cancelling(machine, job) {
+                    continue;
+                }
+                let waits = Subject::WaitWatch(job).to_string();
+                let stored = self.ledger.bus().last_on(stream::TASK, &waits).await?;
+                let look = stored.and_then(|stored| Watch::parse(&stored.body).ok());
+                if let Some(look) = look.filter(|look| look.deadline.is_some()) {
+                    tracing::warn!(machine.name = %machine, job.id = %job, "nobody had told this job's look of its cancel: looking now");
                     self.ledger.arm_look(&look, now).await?;
                 }
             }
         }
-        let unwatched: Vec<(MachineName, CycleId, JobId)> = self
+        Ok(())
+    }
+
+    /// A job in Testflinger that nothing looks at, two passes in a row.
+    async fn looks(&mut self, waiting: &Waiting, now: Timestamp) -> Result<(), LedgerError> {
+        let unwatched: Vec<(MachineName, (RackName, CycleId), JobId)> = self
             .view
             .machines
             .iter()
             .filter_map(|(machine, view)| match &view.claim {
                 Claim::Running(claim) if !waiting.work_on(claim.job, &claim.rack, machine) => {
-                    Some((machine.clone(), claim.cycle, claim.job))
+                    let cycle = (claim.rack.clone(), claim.cycle);
+                    Some((machine.clone(), cycle, claim.job))
                 }
                 _ => None,
             })
@@ -106,7 +120,7 @@ impl Sweep {
             let Some((record, planned)) = self
                 .view
                 .planned()
-                .find(|(record, _)| record.cycle == *cycle)
+                .find(|(record, _)| (&record.rack, record.cycle) == (&cycle.0, cycle.1))
             else {
                 tracing::error!(job.id = %job, "a job is running whose cycle has no open record");
                 continue;
@@ -162,7 +176,7 @@ impl Sweep {
     ) -> Result<(), LedgerError> {
         // A record that went away with a restored bucket is no reason for any work.
         let Some(record) = self.ledger.cycle(rack, cycle).await? else {
-            self.view.open.remove(&cycle);
+            self.view.open.remove(&(rack.clone(), cycle));
             return Ok(());
         };
         let Fate::Planned(planned) = &record.fate else {
@@ -210,18 +224,30 @@ impl Sweep {
     /// Slots inside the catch-up window that never became a cycle.
     async fn slots(&self, now: Timestamp) -> Result<(), LedgerError> {
         let waiting = Waiting::ticks(&self.ledger).await?;
-        if waiting.any_tick() {
-            return Ok(());
-        }
+        let mut missing = Vec::new();
         for (rack, record) in arm::racks(&self.ledger).await? {
             let due = record.map(|record| self.due_slots(&rack, &record, now));
             for (slot, cycle) in due.unwrap_or_default() {
                 if !waiting.tick_of(&rack, slot, cycle)
                     && self.ledger.cycle(&rack, cycle).await?.is_none()
                 {
-                    tracing::warn!(rack.name = %rack, %slot, "a slot never ticked: arming it again");
-                    arm::arm(&self.ledger, rack.clone(), slot).await?;
+                    missing.push((rack.clone(), slot, cycle));
                 }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        // A tick that is handed out may be put off meanwhile, or become its cycle: each is looked for after it.
+        let handed_out = waiting::handed_out(&self.ledger).await?;
+        let waiting = Waiting::ticks(&self.ledger).await?;
+        for (rack, slot, cycle) in missing {
+            if !handed_out.contains(&cycle)
+                && !waiting.tick_of(&rack, slot, cycle)
+                && self.ledger.cycle(&rack, cycle).await?.is_none()
+            {
+                tracing::warn!(rack.name = %rack, %slot, "a slot never ticked: arming it again");
+                arm::arm(&self.ledger, rack, slot).await?;
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use ledger::{Ledger, LedgerError};
 use model::cycle::{CycleRecord, Fate};
 use model::id::{CycleId, JobId};
 use model::machine::{Claim, MachineRecord};
-use model::name::MachineName;
+use model::name::{MachineName, RackName};
 use model::record::Record;
 use model::subject::key;
 
@@ -37,7 +37,7 @@ pub(crate) struct Kept {
 pub(crate) struct View {
     pub(crate) machines: BTreeMap<MachineName, MachineView>,
     /// Cycles that are not closed.
-    pub(crate) open: BTreeMap<CycleId, CycleRecord>,
+    pub(crate) open: BTreeMap<(RackName, CycleId), CycleRecord>,
     read_at: Option<Timestamp>,
 }
 
@@ -66,7 +66,7 @@ impl View {
         while let Some(change) = next_readable(&mut cycles).await? {
             match (change.entry, key::parse_cycle(&change.key)) {
                 (Some(entry), _) => self.see_cycle(entry.value),
-                (None, Some((_, cycle))) => drop(self.open.remove(&cycle)),
+                (None, Some(of)) => drop(self.open.remove(&of)),
                 (None, None) => {}
             }
         }
@@ -104,10 +104,11 @@ impl View {
     }
 
     fn see_cycle(&mut self, record: CycleRecord) {
+        let of = (record.rack.clone(), record.cycle);
         if record.closed {
-            self.open.remove(&record.cycle);
+            self.open.remove(&of);
         } else {
-            self.open.insert(record.cycle, record);
+            self.open.insert(of, record);
         }
     }
 

@@ -3,11 +3,17 @@
 
 use std::collections::BTreeSet;
 
+use bus::Stored;
 use jiff::Timestamp;
 use ledger::{Ledger, LedgerError};
 use model::id::{CycleId, JobId};
 use model::name::{MachineName, RackName};
 use model::subject::{Subject, stream};
+use model::task::{Task, Tick};
+
+/// Handed out ticks that are looked through for those of slots: anybody may send ticks. A slot whose tick is behind them is
+/// taken for lost, and a second tick of it is the same cycle.
+const MOST_TICKS: usize = 4096;
 
 /// Every subject that holds a message.
 pub(crate) struct Waiting {
@@ -43,11 +49,6 @@ impl Waiting {
         })
     }
 
-    /// Whether any rack's tick waits to be handled. They share one subject, so nobody can tell whose it is.
-    pub(crate) fn any_tick(&self) -> bool {
-        self.subjects.contains(&Subject::Tick)
-    }
-
     /// Whether the slot is armed, or its tick waits for another attempt.
     pub(crate) fn tick_of(&self, rack: &RackName, slot: Timestamp, cycle: CycleId) -> bool {
         let rack = || rack.clone();
@@ -77,4 +78,30 @@ impl Waiting {
         .iter()
         .any(|subject| self.subjects.contains(subject))
     }
+}
+
+/// The cycles of slots whose ticks are handed out. All ticks share one subject, so only the messages say whose they are.
+pub(crate) async fn handed_out(ledger: &Ledger) -> Result<BTreeSet<CycleId>, LedgerError> {
+    let (mut cycles, mut next) = (BTreeSet::new(), 1);
+    let subject = Subject::Tick.to_string();
+    for _ in 0..MOST_TICKS {
+        let Some(stored) = ledger.bus().next_on(stream::RACK, &subject, next).await? else {
+            break;
+        };
+        next = stored.sequence + 1;
+        cycles.extend(slot_cycle(&stored));
+    }
+    Ok(cycles)
+}
+
+/// The cycle that a worker makes of a tick, if it is a slot's.
+fn slot_cycle(stored: &Stored) -> Option<CycleId> {
+    let tick = Tick::parse(&stored.body).ok()?;
+    let identity = match &tick.resume {
+        Some(resume) => resume.clone(),
+        None => tick
+            .first_attempt(stored.scheduler().as_ref(), stored.time, None)
+            .ok()?,
+    };
+    identity.is_slot().then(|| tick.cycle_of(&identity))?
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use jiff::Timestamp;
+use model::body;
 use rest::{Answer, Http, List, Object, Short};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -105,7 +106,8 @@ impl From<Written> for JobResult {
             (Phase::Cleanup, written.cleanup_status),
         ];
         let short = |info: &Value| {
-            depth(info) <= DEEPEST_DEVICE_INFO && info.to_string().len() <= LONGEST_DEVICE_INFO
+            body::depth(info) <= DEEPEST_DEVICE_INFO
+                && info.to_string().len() <= LONGEST_DEVICE_INFO
         };
         Self {
             job_state: written.job_state.map(String::from),
@@ -116,16 +118,6 @@ impl From<Written> for JobResult {
             device_info: written.device_info.filter(short),
         }
     }
-}
-
-/// How many lists and objects lie in each other.
-fn depth(value: &Value) -> usize {
-    let deepest = match value {
-        Value::Array(values) => values.iter().map(depth).max(),
-        Value::Object(values) => values.values().map(depth).max(),
-        _ => return 0,
-    };
-    1 + deepest.unwrap_or(0)
 }
 
 impl JobResult {

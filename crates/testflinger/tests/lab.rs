@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! The client against the pretend Testflinger, which keeps Testflinger's rules and fails on request.
 
-use std::sync::Once;
 use std::time::Duration;
 
 use lab::{Client, Fault, FaultKind, Lab, LabConfig, Role};
@@ -14,8 +13,7 @@ use testflinger::{
 const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn lab(config: LabConfig) -> Lab {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    testkit::prepare();
     Lab::start_on_free_port(config).await.unwrap()
 }
 

@@ -1,14 +1,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! The one call that must not be guessed about: what a submit ended as.
 
-#[path = "../../rest/tests/wire/mod.rs"]
-mod wire;
-
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use testflinger::{Class, JobDocument, Limits, Root, Settings, SubmitError, Testflinger};
-use wire::{Step, Wire, answer, json};
+use testkit::wire::{Step, Wire, answer, json};
 
 const JOB: &str = "6d0f2f6a-5c1b-5c0e-9d53-7a1e8b42c9d0";
 /// Short for a test that waits for it, long for a busy machine.

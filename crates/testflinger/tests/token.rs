@@ -1,9 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! Access tokens: fetched once for all, renewed, replaced after a 401, never shown.
 
-#[path = "../../rest/tests/wire/mod.rs"]
-mod wire;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
@@ -12,7 +9,7 @@ use serde_json::{Map, json};
 use testflinger::{
     Class, Credentials, JobDocument, Limits, Root, Settings, SubmitError, Testflinger,
 };
-use wire::{Request, Step, Wire, answer, json};
+use testkit::wire::{Request, Step, Wire, answer, json};
 
 const JOB: &str = "6d0f2f6a-5c1b-5c0e-9d53-7a1e8b42c9d0";
 
@@ -235,6 +232,82 @@ async fn the_queues_of_our_client_are_known() {
     let wire = issuing(600, |_| send(json("[]"))).await;
     let queues = testflinger(&wire).allowed_queues().await.unwrap();
     assert_eq!(queues.into_iter().collect::<Vec<_>>(), ["q1"]);
+    let token = |claims: &str| format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims));
+    for odd in [
+        "",
+        "opaque",
+        "a.b.c",
+        &token("{}"),
+        &token(r#"{"permissions": {}}"#),
+        &token("[]"),
+    ] {
+        let wire = Wire::answering(&json(&json!({"access_token": odd}).to_string())).await;
+        let queues = testflinger(&wire).allowed_queues().await.unwrap();
+        assert!(queues.is_empty(), "{odd}");
+    }
+}
+
+/// Everything that a careless server could put into what is kept of its answers.
+fn repeating(request: &Request) -> String {
+    let header = request.header("authorization").unwrap_or_default();
+    format!("got {header} of {LONG_SECRET}")
+}
+
+/// Long enough to be told from a part of any word.
+const LONG_SECRET: &str = "hunter2AndMore";
+
+#[tokio::test]
+async fn what_is_kept_of_an_answer_holds_no_secret() {
+    let claims = json!({"permissions": {"allowed_queues": [format!("q-{LONG_SECRET}")]}});
+    let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+    let token = format!("eyJhbGciOiJIUzI1NiJ9.{claims}.signature");
+    let issued = json(&json!({"access_token": token}).to_string());
+    let wire = Wire::start(move |request| {
+        let said = repeating(request);
+        let path = request.line.split(' ').nth(1).unwrap();
+        let agent = json!({"name": "n", "state": said, "queues": [said], "location": said,
+                           "job_id": said, "restricted_to": {said.clone(): [said]}});
+        let body = match path {
+            "/v1/oauth2/token" => return send(issued.clone()),
+            "/v1/agents/data/n" => agent,
+            // Long enough to be read piece by piece.
+            "/v1/agents/data" => json!([{"name": "m", "log": "x".repeat(600 << 10)}, agent]),
+            path if path.starts_with("/v1/result/") => json!({
+                "job_state": said, "provision_output": "x".repeat(600 << 10),
+                "device_info": {"a": [{said.clone(): said}]}
+            }),
+            _ => json!([{"job_id": said, "job_state": said}]),
+        };
+        send(json(&body.to_string()))
+    })
+    .await;
+    let testflinger = Testflinger::new(Settings {
+        server: Root::parse(&wire.url()).unwrap(),
+        credentials: Some(Credentials::new("me", &LONG_SECRET.into()).unwrap()),
+        limits: Limits::default(),
+        ca: None,
+    })
+    .unwrap();
+    let kept = [
+        format!("{:?}", testflinger.allowed_queues().await.unwrap()),
+        format!("{:?}", testflinger.agent("n").await.unwrap()),
+        format!("{:?}", testflinger.agents().await.unwrap()),
+        format!("{:?}", testflinger.result(JOB).await.unwrap()),
+        format!("{:?}", testflinger.queue_jobs("n").await.unwrap()),
+    ];
+    for kept in kept {
+        assert!(kept.contains("***"), "nothing was repeated: {kept}");
+        for secret in [LONG_SECRET, token.as_str()] {
+            assert!(!kept.contains(secret), "{kept}");
+        }
+    }
+    // What was hidden is what was sent.
+    let sent = format!("Bearer {token}");
+    let bearer = wire
+        .requests()
+        .into_iter()
+        .filter(|request| request.header("authorization") == Some(&sent));
+    assert_eq!(bearer.count(), 4);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod broker_line;
 mod cluster;
 mod late_line;
+pub mod wire;
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -258,6 +259,23 @@ impl Broker {
             .await
             .expect("nats-server runs");
         assert!(told.status.success(), "{told:?}");
+    }
+
+    /// From now on whatever it writes to its disk fails, as on one that is full, broken or read-only; or writes work
+    /// again. A limit of the process, which needs no rights.
+    ///
+    /// # Panics
+    /// When the limit cannot be set.
+    #[cfg(target_os = "linux")]
+    pub fn break_disk(&self, broken: bool) {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let process = self.server.process().expect("the broker runs");
+        let process = i32::try_from(process).ok().and_then(Pid::from_raw);
+        let limit = Rlimit {
+            current: broken.then_some(0),
+            maximum: None,
+        };
+        prlimit(process, Resource::Fsize, limit).expect("the limit is set");
     }
 
     /// SIGKILL.

@@ -22,7 +22,7 @@ use plan::slots::Slots;
 use crate::inputs::{Sources, Unreadable};
 use crate::settings::Settings;
 use crate::trouble::{Trouble, UNKNOWN_TAG, broker_again};
-use identity::Identity;
+use identity::identify;
 
 /// Starts cycles.
 pub struct Handler {
@@ -33,7 +33,7 @@ pub struct Handler {
 
 impl bus::runtime::Handler<Tick> for Handler {
     async fn handle(&self, tick: Tick, delivery: &Delivery) -> Result<(), TaskError> {
-        let identity = Identity::of(&tick, delivery)?;
+        let identity = identify(&tick, delivery)?;
         let broker = broker_again(delivery.attempt);
         let record = match self
             .ledger
@@ -65,7 +65,7 @@ impl Handler {
     async fn begin(
         &self,
         tick: &Tick,
-        identity: &Identity,
+        identity: &Resume,
         delivery: &Delivery,
     ) -> Result<Option<CycleRecord>, TaskError> {
         let broker = broker_again(delivery.attempt);
@@ -119,7 +119,7 @@ impl Handler {
     fn overtaken(
         &self,
         tick: &Tick,
-        identity: &Identity,
+        identity: &Resume,
         rack: Option<&RackRecord>,
         delivery: &Delivery,
         now: Timestamp,
@@ -178,7 +178,7 @@ impl Handler {
     async fn publish(
         &self,
         tick: &Tick,
-        identity: &Identity,
+        identity: &Resume,
         time: Timestamp,
         fact: Fact,
     ) -> Result<(), LedgerError> {
@@ -196,7 +196,7 @@ impl Handler {
     async fn freeze(
         &self,
         tick: &Tick,
-        identity: &Identity,
+        identity: &Resume,
         fate: Fate,
     ) -> Result<CycleRecord, LedgerError> {
         let record = CycleRecord {
@@ -225,7 +225,7 @@ impl Handler {
     async fn put_off(
         &self,
         tick: &Tick,
-        identity: &Identity,
+        identity: &Resume,
         rack: Option<&RackRecord>,
         trouble: &Trouble,
     ) -> Result<Option<CycleRecord>, LedgerError> {
@@ -240,14 +240,11 @@ impl Handler {
                     next_at,
                 };
                 self.publish(tick, identity, Timestamp::now(), fact).await?;
-                let resume = Resume {
-                    cycle: identity.cycle,
-                    origin: identity.origin.clone(),
-                    ticked_at: identity.ticked_at,
-                    attempt: attempt.saturating_add(1),
-                };
                 let next = Tick {
-                    resume: Some(resume),
+                    resume: Some(Resume {
+                        attempt: attempt.saturating_add(1),
+                        ..identity.clone()
+                    }),
                     ..tick.clone()
                 };
                 let wait = Subject::Retry {
@@ -276,7 +273,7 @@ impl Handler {
     fn next_attempt(
         &self,
         tick: &Tick,
-        identity: &Identity,
+        identity: &Resume,
         rack: Option<&RackRecord>,
         trouble: &Trouble,
     ) -> Option<Timestamp> {

@@ -7,11 +7,12 @@ use bus::{Bus, Start, dead};
 use jiff::Timestamp;
 use lab::JobView;
 use ledger::Ledger;
-use model::cycle::CycleRecord;
+use model::cycle::{CycleRecord, Fate};
 use model::event::Event;
 use model::id::CycleId;
 use model::machine::MachineRecord;
 use model::name::{MachineName, RackName};
+use model::outcome::Outcome;
 use model::subject::{filter, stream};
 use serde::Deserialize;
 
@@ -75,9 +76,22 @@ pub(crate) struct Facts {
     /// Jobs that the lab still knows, doubles too.
     pub(crate) jobs: Vec<Job>,
     pub(crate) injected: Injected,
+    pub(crate) read_at: Timestamp,
 }
 
 impl Facts {
+    /// What became of each job that was decided.
+    pub(crate) fn decided(&self) -> impl Iterator<Item = Option<&Outcome>> {
+        self.cycles.iter().flat_map(|record| {
+            let deploy = match &record.fate {
+                Fate::Planned(planned) => Some(planned.deploy.keys()),
+                Fate::Missed { .. } | Fate::Failed { .. } => None,
+            };
+            let machines = deploy.into_iter().flatten();
+            machines.map(|machine| record.outcomes.get(machine))
+        })
+    }
+
     /// Reads everything.
     pub(crate) async fn collect(
         stage: &Stage,
@@ -121,6 +135,7 @@ impl Facts {
             posted,
             jobs: stage.lab.jobs().await?.into_iter().map(Job::of).collect(),
             injected,
+            read_at: Timestamp::now(),
         })
     }
 }

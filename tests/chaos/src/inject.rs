@@ -12,7 +12,8 @@ use crate::journal::{Journal, Pause};
 use crate::plan::Injection;
 use crate::stage::Stage;
 
-/// Until a broker that was restarted in its turn has what it missed.
+/// Enough for a broker that was restarted in its turn to have what it missed. A time and not that state: the round's plan
+/// counts on it, and a broker that needs longer is one more thing to be borne.
 const CATCHES_UP: Duration = Duration::from_secs(3);
 
 /// All lanes side by side; afterwards everything is as it was before.
@@ -35,6 +36,7 @@ pub(crate) async fn run(
     Ok(())
 }
 
+/// Injects one fault. Where it sleeps, nothing is waited for: that is how long the fault lasts.
 async fn inject(stage: &Stage, injection: &Injection, journal: &Journal) -> anyhow::Result<()> {
     let Injection { lasts, fault, .. } = injection;
     let tell = || {
@@ -55,21 +57,21 @@ async fn inject(stage: &Stage, injection: &Injection, journal: &Journal) -> anyh
         }
         Fault::KillBroker(node) => {
             tell();
-            let node = stage.brokers.find(*node).await;
+            let node = stage.brokers.find(stage.ledger.bus(), *node).await;
             stage.brokers.kill(node).await?;
             sleep(*lasts).await;
             stage.brokers.restart(node).await
         }
         Fault::RestartBroker(node) => {
             tell();
-            let node = stage.brokers.find(*node).await;
+            let node = stage.brokers.find(stage.ledger.bus(), *node).await;
             stage.brokers.stop(node).await?;
             sleep(*lasts).await;
             stage.brokers.restart(node).await
         }
         Fault::CutOffBroker(node) => {
             tell();
-            let node = stage.brokers.find(*node).await;
+            let node = stage.brokers.find(stage.ledger.bus(), *node).await;
             stage.brokers.cut_off(node);
             sleep(*lasts).await;
             stage.brokers.bring_back(node);

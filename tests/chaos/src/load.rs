@@ -1,28 +1,33 @@
-//! The work that goes on meanwhile: ticks by hand and by schedule.
+//! The work that goes on meanwhile: ticks by hand and by schedule, and cancels.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
 use ledger::Ledger;
-use model::cycle::Origin;
-use model::id::CycleId;
-use model::name::RackName;
+use model::cycle::CycleRecord;
+use model::id::{CycleId, JobId};
+use model::name::{MachineName, RackName};
 use model::rack::RackRecord;
 use model::subject::Subject;
-use model::task::{Resume, Tick};
+use model::task::Tick;
 use plan::slots::Slots;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use uuid::Uuid;
 
 use crate::facts::Owed;
 use crate::journal::Journal;
-use crate::plan::{self as drawn, SCHEDULED, SLOTS};
+use crate::plan::{self as drawn, SCHEDULED, SLOTS, TROUBLE};
 use crate::stage::Stage;
 
 /// From the scheduled rack's last wanted slot until it is paused: less than to the slot after it.
 const PAUSE_AFTER: Duration = Duration::from_secs(4);
+
+/// Between two tries of what the broker has to do.
+const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 
 /// Publishes the ticks; each of them is owed a cycle once the broker has confirmed it.
 pub(crate) async fn tick_by_hand(
@@ -41,8 +46,9 @@ pub(crate) async fn tick_by_hand(
         let (body, cycle) = if tick.plain {
             (rack.as_str().as_bytes().to_vec(), None)
         } else {
-            let cycle: CycleId = id.parse()?;
-            (serde_json::to_vec(&resumable(&rack, cycle))?, Some(cycle))
+            let nonce: Uuid = id.parse()?;
+            let cycle = CycleId::of_request(&rack, nonce);
+            (serde_json::to_vec(&named(&rack, nonce))?, Some(cycle))
         };
         let message = bus::Outgoing::new(Subject::Tick, body).with_id(id);
         until_done(async || ledger.bus().publish(message.clone()).await).await?;
@@ -53,21 +59,64 @@ pub(crate) async fn tick_by_hand(
 }
 
 /// What `racktick tick` publishes.
-fn resumable(rack: &RackName, cycle: CycleId) -> Tick {
-    let origin = Origin::Manual {
-        by: Some("chaos".into()),
-        reason: None,
-    };
+fn named(rack: &RackName, nonce: Uuid) -> Tick {
     Tick {
         by: Some("chaos".into()),
-        resume: Some(Resume {
-            cycle,
-            origin,
-            ticked_at: Timestamp::now(),
-            attempt: 1,
-        }),
+        nonce: Some(nonce),
         ..Tick::of(rack.clone())
     }
+}
+
+/// Cancels what is under way, as an operator would. Nobody is owed anything by a cancel that is not done.
+pub(crate) async fn cancel_by_hand(
+    stage: &Stage,
+    cancels: &[drawn::Cancel],
+    seed: u64,
+    journal: &Journal,
+) -> anyhow::Result<()> {
+    let mut chance = StdRng::seed_from_u64(seed);
+    for cancel in cancels {
+        sleep_until(journal.began() + cancel.at).await;
+        // While the broker is away there is nothing to choose from.
+        let Ok(Some(target)) = something_open(&stage.ledger, cancel, &mut chance).await else {
+            continue;
+        };
+        let command = ["cancel", target.as_str(), "--yes", "--reason", "chaos"];
+        // Giving it up kills it.
+        match timeout(cancel.limit, stage.run(&command, &[])).await {
+            Ok(Ok(())) => journal.say(format!("cancelled {target}")),
+            Ok(Err(error)) => journal.say(format!("cancelling {target}: {error:#}")),
+            Err(_) => {
+                journal.say(format!("canceller_killed, of {target}"));
+                journal.count("canceller_killed");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A cycle that is not over, or a job of one without an outcome.
+async fn something_open(
+    ledger: &Ledger,
+    cancel: &drawn::Cancel,
+    chance: &mut StdRng,
+) -> anyhow::Result<Option<String>> {
+    let cycles = ledger.cycles().entries(">").await?;
+    let open: Vec<CycleRecord> = cycles
+        .into_values()
+        .map(|entry| entry.value)
+        .filter(|record| record.open().next().is_some())
+        .collect();
+    let Some(record) = open.choose(chance) else {
+        return Ok(None);
+    };
+    if cancel.whole_cycle {
+        return Ok(Some(record.cycle.to_string()));
+    }
+    let machines: Vec<&MachineName> = record.open().collect();
+    Ok(machines
+        .choose(chance)
+        .map(|machine| JobId::of(record.cycle, machine).to_string()))
 }
 
 /// Pauses the scheduled rack after its slots, as an operator would. Every slot from its first day to its pause is owed
@@ -84,6 +133,7 @@ pub(crate) async fn tick_by_schedule(
         .nth(SLOTS - 1)
         .context("a schedule has slots")?;
     let wait = Duration::try_from(last.duration_since(Timestamp::now())).unwrap_or_default();
+    // As late as it is, whatever has happened by then: a slot that nobody armed is owed a cycle, too.
     sleep(wait + PAUSE_AFTER).await;
     until_done(async || stage.run(&["rack", "pause", rack.as_str()], &[]).await).await?;
     journal.say(format!("rack {rack} is paused"));
@@ -108,17 +158,17 @@ async fn record(ledger: &Ledger, rack: &RackName) -> anyhow::Result<RackRecord> 
     record.with_context(|| format!("rack {rack} has no record"))
 }
 
-/// Tries until it works: the broker is away for a while only.
+/// Tries until it works, or for longer than any fault lasts.
 async fn until_done<T, E>(mut work: impl AsyncFnMut() -> Result<T, E>) -> anyhow::Result<T>
 where
     anyhow::Error: From<E>,
 {
-    const TRIES: usize = 60;
-    for _ in 0..TRIES {
-        if let Ok(done) = work().await {
-            return Ok(done);
+    let deadline = Instant::now() + TROUBLE;
+    loop {
+        match work().await {
+            Ok(done) => return Ok(done),
+            Err(error) if Instant::now() > deadline => return Err(anyhow::Error::from(error)),
+            Err(_) => sleep(BETWEEN_TRIES).await,
         }
-        sleep(Duration::from_millis(500)).await;
     }
-    Ok(work().await?)
 }

@@ -27,6 +27,10 @@ pub(crate) const SCHEDULED: u32 = RACKS;
 pub(crate) const EVERY: Duration = Duration::from_secs(20);
 /// It is paused after so many slots.
 pub(crate) const SLOTS: usize = 3;
+/// Cancels of a round.
+const CANCELS: usize = 30;
+/// How long a cancel may take: longer than it waits for a broker that comes back.
+const CANCEL_LIMIT: Duration = Duration::from_secs(10);
 /// Cycles of a round.
 pub(crate) const CYCLES: usize = 20;
 
@@ -38,6 +42,15 @@ pub(crate) struct Tick {
     pub(crate) rack: u32,
     /// The bare rack name, as `nats pub` would send it, instead of what `racktick tick` sends.
     pub(crate) plain: bool,
+}
+
+/// A job, or a whole cycle, that somebody cancels.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Cancel {
+    pub(crate) at: Duration,
+    pub(crate) whole_cycle: bool,
+    /// Whoever cancels is killed after this, unless the cancel is done before.
+    pub(crate) limit: Duration,
 }
 
 /// A fault, from when, for how long.
@@ -52,6 +65,7 @@ pub(crate) struct Injection {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) ticks: Vec<Tick>,
+    pub(crate) cancels: Vec<Cancel>,
     /// Injections that never overlap in time, lane by lane; lanes do.
     pub(crate) lanes: Vec<Vec<Injection>>,
 }
@@ -87,7 +101,11 @@ impl Plan {
             true => lane(&mut chance, 6.0..16.0, 8.0..16.0, node),
         });
         lanes.push(lane(&mut chance, 1.0..3.0, 0.5..2.5, lab));
-        Self { ticks, lanes }
+        Self {
+            ticks,
+            cancels: cancels(&mut chance),
+            lanes,
+        }
     }
 }
 
@@ -110,6 +128,24 @@ fn ticks(chance: &mut StdRng) -> Vec<Tick> {
         .collect();
     ticks.sort_by_key(|tick| tick.at);
     ticks
+}
+
+/// Half of those who cancel are killed in the middle of it, which takes them some hundredths of a second.
+fn cancels(chance: &mut StdRng) -> Vec<Cancel> {
+    let latest = (TROUBLE - CANCEL_LIMIT).as_secs_f64();
+    let mut cancels: Vec<Cancel> = (0..CANCELS)
+        .map(|_| Cancel {
+            at: Duration::from_secs_f64(chance.random_range(2.0..latest)),
+            whole_cycle: chance.random_bool(0.1),
+            limit: if chance.random_bool(0.5) {
+                Duration::from_secs_f64(chance.random_range(0.01..0.2))
+            } else {
+                CANCEL_LIMIT
+            },
+        })
+        .collect();
+    cancels.sort_by_key(|cancel| cancel.at);
+    cancels
 }
 
 /// One fault after the other until the time is over.
@@ -223,6 +259,19 @@ mod tests {
             assert!(plan.ticks.iter().all(|tick| tick.at < TROUBLE));
             assert!(plan.ticks.iter().any(|tick| tick.plain));
             assert!(plan.ticks.iter().any(|tick| !tick.plain));
+        }
+    }
+
+    #[test]
+    fn cancels_end_before_the_trouble_does() {
+        for plan in all(false) {
+            let in_time = |cancel: &Cancel| cancel.at + cancel.limit <= TROUBLE;
+            assert!(plan.cancels.iter().all(in_time));
+            assert!(
+                plan.cancels
+                    .iter()
+                    .any(|cancel| cancel.limit < CANCEL_LIMIT)
+            );
         }
     }
 

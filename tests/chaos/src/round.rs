@@ -63,9 +63,10 @@ async fn trouble(
     journal: &Journal,
 ) -> anyhow::Result<Findings> {
     let work = async {
-        let (by_hand, by_schedule, ()) = tokio::try_join!(
+        let (by_hand, by_schedule, (), ()) = tokio::try_join!(
             load::tick_by_hand(&stage.ledger, &plan.ticks, seed, journal),
             load::tick_by_schedule(stage, journal),
+            load::cancel_by_hand(stage, &plan.cancels, seed, journal),
             inject::run(stage, &plan.lanes, journal),
         )?;
         let owed = [by_hand, by_schedule].concat();
@@ -104,9 +105,11 @@ async fn look_after(stage: &Stage, journal: &Journal) -> anyhow::Error {
         sleep(LOOK_EVERY).await;
         match stage.revive().await {
             Ok(ended) => {
-                for role in ended {
+                for (role, how) in ended {
                     journal.injected().ended += 1;
-                    journal.say(format!("{role} has ended by itself and is started again"));
+                    journal.say(format!(
+                        "{role} has ended by itself and is started again: {how}"
+                    ));
                 }
             }
             Err(error) => return error,

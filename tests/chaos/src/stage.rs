@@ -12,10 +12,12 @@ use std::time::Duration;
 use ::lab::LabConfig;
 use anyhow::{Context, ensure};
 use broker::Binary;
-use bus::{Bus, Connect};
+use bus::access::{self, KeyFile};
+use bus::{Bus, Connect, Credentials};
 use ledger::Ledger;
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::time::{Instant, sleep};
 
 pub(crate) use brokers::Brokers;
 pub(crate) use lab::LabClient;
@@ -25,6 +27,8 @@ use crate::fault::{Cable, Role};
 use crate::plan::{EVERY, MACHINES, RACKS, SCHEDULED};
 use crate::proxy::Proxy;
 
+/// The folder of the keys; every process has its role's.
+const KEYS: &str = "keys";
 /// Divides every wait of the lab and of racktick: a deployment takes one to two seconds.
 const SPEED: f64 = 600.0;
 /// The settle time at that speed. Short enough to be waited out after the last fault.
@@ -72,6 +76,7 @@ impl Stage {
         let folder = tempfile::Builder::new()
             .prefix("racktick-chaos-")
             .tempdir()?;
+        access::make(&folder.path().join(KEYS), &[])?;
         let brokers = Brokers::start(binary, folder.path(), cluster).await?;
         let config = LabConfig {
             racks: RACKS,
@@ -92,6 +97,8 @@ impl Stage {
         let lab = LabClient::of(&lab_process).await?;
         let mut variables = variables(&config, lab.authority());
         variables.insert("NATS_URL".into(), brokers.urls());
+        let key = |of| key(folder.path(), of);
+        variables.insert("NATS_NKEY".into(), key(access::Role::Operator));
         let mut players = Vec::new();
         for role in Role::ALL {
             let mut proxies = Vec::new();
@@ -105,10 +112,14 @@ impl Stage {
             let mut own = variables.clone();
             own.insert("NATS_URL".into(), urls.join(","));
             let name = role.to_string();
-            let arguments = match role {
-                Role::Scheduler(_) => vec!["scheduler".into()],
-                Role::Worker(_) => vec!["worker".into(), "--name".into(), name.clone()],
+            let (arguments, access) = match role {
+                Role::Scheduler(_) => (vec!["scheduler".into()], access::Role::Scheduler),
+                Role::Worker(_) => (
+                    vec!["worker".into(), "--name".into(), name.clone()],
+                    access::Role::Worker,
+                ),
             };
+            own.insert("NATS_NKEY".into(), key(access));
             let command = command(program, folder.path(), &own);
             players.push(Player {
                 role,
@@ -117,7 +128,7 @@ impl Stage {
             });
         }
         let stage = Self {
-            ledger: Ledger::new(connect(&brokers.urls()).await?),
+            ledger: Ledger::new(connect(&brokers.urls(), &key(access::Role::Admin)).await?),
             players,
             brokers,
             lab,
@@ -136,21 +147,22 @@ impl Stage {
 
     /// A cluster needs a moment until it has a leader.
     async fn set_up(&self, cluster: bool) -> anyhow::Result<()> {
-        const TRIES: usize = 10;
-        let replicas: &[(&str, &str)] = if cluster {
-            &[("RACKTICK_REPLICAS", "3")]
-        } else {
-            &[]
-        };
-        for _ in 1..TRIES {
-            if self.run(&["setup"], replicas).await.is_ok() {
-                return self.brokers.check_replicas().await;
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        const LEADS_WITHIN: Duration = Duration::from_secs(60);
+        const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+        let key = key(self.folder.path(), access::Role::Admin);
+        let mut settings = vec![("NATS_NKEY", key.as_str())];
+        if cluster {
+            settings.push(("RACKTICK_REPLICAS", "3"));
         }
-        // What it says the last time is what is wrong.
-        self.run(&["setup"], replicas).await?;
-        self.brokers.check_replicas().await
+        let deadline = Instant::now() + LEADS_WITHIN;
+        while let Err(error) = self.run(&["setup"], &settings).await {
+            // What it says the last time is what is wrong.
+            if Instant::now() > deadline {
+                return Err(error);
+            }
+            sleep(BETWEEN_TRIES).await;
+        }
+        self.brokers.check_replicas(self.ledger.bus()).await
     }
 
     /// Most racks have windows longer than the round, so that a machine gets its job however late; two have short ones,
@@ -211,12 +223,12 @@ impl Stage {
             .expect("every role has a player")
     }
 
-    /// Starts every role again that has ended by itself, as a service manager would; returns which.
-    pub(crate) async fn revive(&self) -> anyhow::Result<Vec<Role>> {
+    /// Starts every role again that has ended by itself, as a service manager would; returns which, and how it ended.
+    pub(crate) async fn revive(&self) -> anyhow::Result<Vec<(Role, String)>> {
         let mut ended = Vec::new();
         for player in &self.players {
-            if player.process.revive().await? {
-                ended.push(player.role);
+            if let Some(how) = player.process.revive().await? {
+                ended.push((player.role, how));
             }
         }
         Ok(ended)
@@ -228,10 +240,22 @@ impl Stage {
     }
 }
 
+/// The key file of a role.
+fn key(folder: &Path, role: access::Role) -> String {
+    let file = folder
+        .join(KEYS)
+        .join(role.name())
+        .join(format!("{role}.nk"));
+    file.display().to_string()
+}
+
 /// A connection of this program's own, straight to the brokers.
-async fn connect(urls: &str) -> anyhow::Result<Bus> {
+async fn connect(urls: &str, key: &str) -> anyhow::Result<Bus> {
+    let key = KeyFile::parse(&std::fs::read_to_string(key)?).context("a key file holds a key")?;
     let connect = Connect {
         wait: Duration::from_secs(20),
+        credentials: Some(Credentials::Nkey(key.seed)),
+        inbox_prefix: key.role.map(access::Role::inbox_prefix),
         ..Connect::to(urls, "chaos")
     };
     Ok(Bus::connect(&connect).await?)

@@ -6,8 +6,33 @@ use bus::access::Role::{Admin, Dashboard, Observer, Operator, Scheduler, Worker}
 use bus::topology::{Retention, Topology, setup};
 use testkit::Broker;
 
+use crate::entries::{Act, allowed, matches};
 use crate::probe::Probe;
 use crate::probe::Who::{self, NoKey, Role};
+
+/// Every role that has something to do with streams, besides the admin.
+const EVERYBODY_BUT_OBSERVERS: &[Who] = &[
+    Role(Scheduler),
+    Role(Worker),
+    Role(Dashboard),
+    Role(Operator),
+];
+
+/// Who may read a stream in order, besides the admin.
+const READERS: &[(&str, &[Who])] = &[
+    ("EVENTS", &[Role(Dashboard), Role(Operator)]),
+    ("DLQ", &[Role(Scheduler), Role(Dashboard), Role(Operator)]),
+    (
+        "KV_racks",
+        &[Role(Scheduler), Role(Dashboard), Role(Operator)],
+    ),
+    ("KV_machines", EVERYBODY_BUT_OBSERVERS),
+    (
+        "KV_cycles",
+        &[Role(Scheduler), Role(Dashboard), Role(Operator)],
+    ),
+    ("OTHER", &[]),
+];
 
 /// Who may publish on a subject, besides the admin.
 const PUBLISH: &[(&str, &[Who])] = &[
@@ -43,6 +68,10 @@ const PUBLISH: &[(&str, &[Who])] = &[
         &[Role(Scheduler), Role(Worker), Role(Operator)],
     ),
     ("event.job.r1.m1.finished", &[Role(Worker), Role(Operator)]),
+    (
+        "event.tick.r1.missed",
+        &[Role(Scheduler), Role(Worker), Role(Operator)],
+    ),
     ("dlq.rack.tick", &[Role(Scheduler), Role(Worker)]),
     // Records.
     ("$KV.racks.r1", &[Role(Worker), Role(Operator)]),
@@ -65,78 +94,58 @@ const PUBLISH: &[(&str, &[Who])] = &[
     ("$JS.API.CONSUMER.DURABLE.CREATE.TASK.x", &[]),
     ("$JS.API.CONSUMER.DELETE.TASK.submit", &[]),
     ("$JS.API.CONSUMER.PAUSE.TASK.submit", &[]),
-    ("$JS.ACK.TASK.submit.1.1.1.1.0", &[Role(Worker)]),
-    ("$JS.ACK._.hash.TASK.watch.1.1.1.1.0", &[Role(Worker)]),
     ("$JS.ACK.RACK.tick.1.1.1.1.0", &[Role(Worker)]),
+    ("$JS.ACK.TASK.submit.1.1.1.1.0", &[Role(Worker)]),
+    ("$JS.ACK.TASK.watch.1.1.1.1.0", &[Role(Worker)]),
+    ("$JS.ACK._.hash.RACK.tick.1.1.1.1.0", &[Role(Worker)]),
+    ("$JS.ACK._.hash.TASK.submit.1.1.1.1.0", &[Role(Worker)]),
+    ("$JS.ACK._.hash.TASK.watch.1.1.1.1.0", &[Role(Worker)]),
     ("$JS.ACK.TASK.other.1.1.1.1.0", &[]),
-    // Reading.
+    // Looking at what there is.
+    ("$JS.API.STREAM.INFO.EVENTS", EVERYBODY_BUT_OBSERVERS),
+    ("$JS.API.CONSUMER.INFO.RACK.tick", EVERYBODY_BUT_OBSERVERS),
+    ("$JS.API.CONSUMER.INFO.TASK.submit", EVERYBODY_BUT_OBSERVERS),
+    ("$JS.API.CONSUMER.INFO.EVENTS.x", &[Role(Operator)]),
+    ("$JS.API.CONSUMER.LIST.RACK", EVERYBODY_BUT_OBSERVERS),
+    ("$JS.API.CONSUMER.LIST.TASK", EVERYBODY_BUT_OBSERVERS),
+    ("$JS.API.CONSUMER.LIST.EVENTS", &[Role(Operator)]),
+    ("$JS.API.CONSUMER.NAMES.TASK", &[Role(Operator)]),
+    ("$JS.API.STREAM.NAMES", &[Role(Operator)]),
+    ("$JS.API.STREAM.LIST", &[Role(Operator)]),
+    ("$JS.API.INFO", &[Role(Operator)]),
+    // Reading single messages.
     (
-        "$JS.API.STREAM.INFO.EVENTS",
-        &[
-            Role(Scheduler),
-            Role(Worker),
-            Role(Dashboard),
-            Role(Operator),
-        ],
-    ),
-    (
-        "$JS.API.CONSUMER.INFO.TASK.submit",
-        &[
-            Role(Scheduler),
-            Role(Worker),
-            Role(Dashboard),
-            Role(Operator),
-        ],
-    ),
-    (
-        "$JS.API.CONSUMER.LIST.TASK",
-        &[
-            Role(Scheduler),
-            Role(Worker),
-            Role(Dashboard),
-            Role(Operator),
-        ],
-    ),
-    (
-        "$JS.API.STREAM.MSG.GET.KV_machines",
-        &[
-            Role(Scheduler),
-            Role(Worker),
-            Role(Dashboard),
-            Role(Operator),
-        ],
+        "$JS.API.STREAM.MSG.GET.RACK",
+        &[Role(Scheduler), Role(Operator)],
     ),
     (
         "$JS.API.STREAM.MSG.GET.TASK",
         &[Role(Scheduler), Role(Operator)],
     ),
     (
-        "$JS.API.CONSUMER.CREATE.EVENTS.x.event.>",
+        "$JS.API.STREAM.MSG.GET.EVENTS",
         &[Role(Dashboard), Role(Operator)],
     ),
     (
-        "$JS.API.CONSUMER.MSG.NEXT.EVENTS.x",
-        &[Role(Dashboard), Role(Operator)],
-    ),
-    (
-        "$JS.API.CONSUMER.CREATE.KV_racks.x.$KV.racks.>",
+        "$JS.API.STREAM.MSG.GET.DLQ",
         &[Role(Scheduler), Role(Dashboard), Role(Operator)],
     ),
+    ("$JS.API.STREAM.MSG.GET.KV_racks", EVERYBODY_BUT_OBSERVERS),
     (
-        "$JS.API.CONSUMER.CREATE.KV_machines.x",
-        &[
-            Role(Scheduler),
-            Role(Worker),
-            Role(Dashboard),
-            Role(Operator),
-        ],
+        "$JS.API.STREAM.MSG.GET.KV_machines",
+        EVERYBODY_BUT_OBSERVERS,
     ),
+    ("$JS.API.STREAM.MSG.GET.KV_cycles", EVERYBODY_BUT_OBSERVERS),
+    ("$JS.API.STREAM.MSG.GET.OTHER", &[]),
+    ("$JS.API.DIRECT.GET.EVENTS", &[Role(Operator)]),
     (
-        "$JS.API.CONSUMER.CREATE.DLQ.x.dlq.>",
-        &[Role(Scheduler), Role(Dashboard), Role(Operator)],
+        "$JS.API.DIRECT.GET.EVENTS.event.cycle.r1.finished",
+        &[Role(Operator)],
     ),
+    ("$JS.API.DIRECT.GET.TASK", &[]),
     // Taking away.
     ("$JS.API.STREAM.MSG.DELETE.DLQ", &[Role(Operator)]),
+    ("$JS.API.STREAM.MSG.DELETE.RACK", &[Role(Scheduler)]),
     ("$JS.API.STREAM.MSG.DELETE.TASK", &[Role(Scheduler)]),
     ("$JS.API.STREAM.MSG.DELETE.EVENTS", &[]),
     ("$JS.API.STREAM.MSG.DELETE.KV_machines", &[]),
@@ -186,6 +195,61 @@ const SUBSCRIBE: &[(&str, &[Who])] = &[
     (">", &[]),
 ];
 
+/// The same with what reading a stream takes: a reader of one's own, with and without a filter.
+fn publish() -> Vec<(String, &'static [Who])> {
+    let fixed = PUBLISH
+        .iter()
+        .map(|(subject, allowed)| ((*subject).to_owned(), *allowed));
+    let reading = READERS.iter().flat_map(|(stream, allowed)| {
+        [
+            "CREATE.{}.x",
+            "CREATE.{}.x.>",
+            "MSG.NEXT.{}.x",
+            "DELETE.{}.x",
+        ]
+        .map(|act| {
+            (
+                format!("$JS.API.CONSUMER.{}", act.replace("{}", stream)),
+                *allowed,
+            )
+        })
+    });
+    fixed.chain(reading).collect()
+}
+
+#[test]
+fn every_entry_of_the_file_is_tried_by_the_role_that_has_it() {
+    let publish = publish();
+    let subscribe = SUBSCRIBE
+        .iter()
+        .map(|(subject, who)| ((*subject).to_owned(), *who));
+    let tried = [
+        (Act::Publish, publish),
+        (Act::Subscribe, subscribe.collect()),
+    ];
+    let mut untried = Vec::new();
+    let mut entries = 0;
+    for who in Who::all().filter(|who| *who != Role(Admin)) {
+        for (act, subjects) in &tried {
+            let allowed = allowed(who, *act);
+            entries += allowed.len();
+            for entry in &allowed {
+                // By a try that no other entry lets through: without the entry, it would be denied.
+                let needs = |subject: &str| {
+                    let by = allowed.iter().filter(|entry| matches(entry, subject));
+                    by.eq([entry])
+                };
+                let mut own = subjects.iter().filter(|(_, whose)| whose.contains(&who));
+                if !own.any(|(subject, _)| needs(subject)) {
+                    untried.push(format!("{who}, {act:?}: {entry}"));
+                }
+            }
+        }
+    }
+    assert!(entries > 100, "the file was not read: {entries}");
+    assert!(untried.is_empty(), "listed and not tried: {untried:#?}");
+}
+
 #[tokio::test]
 async fn everybody_may_do_their_own_work_and_nothing_else() {
     let broker = Broker::start_with_roles().await;
@@ -193,10 +257,11 @@ async fn everybody_may_do_their_own_work_and_nothing_else() {
     setup(&admin, &Topology::declared(Retention::default()))
         .await
         .unwrap();
+    let publish = publish();
     let mut wrong = Vec::new();
     for who in Who::all().filter(|who| *who != Role(Admin)) {
         let mut probe = Probe::connect(&broker, who).await;
-        for (subject, allowed) in PUBLISH {
+        for (subject, allowed) in &publish {
             if probe.may_publish(subject).await != allowed.contains(&who) {
                 wrong.push(format!("{who} publishes on {subject}"));
             }
@@ -208,16 +273,16 @@ async fn everybody_may_do_their_own_work_and_nothing_else() {
         }
     }
     assert!(wrong.is_empty(), "otherwise than listed: {wrong:#?}");
-    let subjects: BTreeSet<_> = PUBLISH.iter().map(|(subject, _)| subject).collect();
-    assert_eq!(subjects.len(), PUBLISH.len(), "a subject is listed twice");
+    let subjects: BTreeSet<_> = publish.iter().map(|(subject, _)| subject).collect();
+    assert_eq!(subjects.len(), publish.len(), "a subject is listed twice");
 }
 
 #[tokio::test]
 async fn the_admin_may_do_everything() {
     let broker = Broker::start_with_roles().await;
     let mut probe = Probe::connect(&broker, Role(Admin)).await;
-    for (subject, _) in PUBLISH {
-        assert!(probe.may_publish(subject).await, "{subject}");
+    for (subject, _) in publish() {
+        assert!(probe.may_publish(&subject).await, "{subject}");
     }
     for (subject, _) in SUBSCRIBE.iter().filter(|(subject, _)| *subject != ">") {
         assert!(probe.may_subscribe(subject).await, "{subject}");

@@ -13,8 +13,11 @@ use model::rack::RackRecord;
 use model::schedule::Schedule;
 use model::subject::{Subject, bucket, filter, stream};
 use model::task::Tick;
+use serde_json::json;
 use testkit::{Broker, until};
 use tokio::sync::Notify;
+
+use crate::probe::{Probe, Who};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -114,4 +117,28 @@ async fn each_role_can_do_its_own_work() {
     let racks = dashboard.bucket::<RackRecord>(bucket::RACKS);
     assert!(racks.get("r1").await.unwrap().is_some());
     assert_eq!(bus::dead::list(&dashboard).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_operator_sees_which_tasks_no_worker_survived() {
+    let broker = Broker::start_with_roles().await;
+    let admin = broker.bus_as(Role::Admin).await;
+    setup(&admin, &Topology::declared(Retention::default()))
+        .await
+        .unwrap();
+    let (rack, machine) = ("r1".parse().unwrap(), "m1".parse().unwrap());
+    let task = Outgoing::new(Subject::Submit { rack, machine }, "{}");
+    let Published::Stored(sequence) = admin.publish(task).await.unwrap() else {
+        panic!("it is the first");
+    };
+    // What the broker says when it has delivered a task as often as it may.
+    let report = json!({
+        "stream": "TASK", "stream_seq": sequence, "deliveries": 20, "timestamp": Timestamp::now(),
+    });
+    let about = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.TASK.submit";
+    let probe = Probe::connect(&broker, Who::Role(Role::Admin)).await;
+    let stored = probe.client.request(about, report.to_string().into()).await;
+    stored.unwrap();
+    let operator = broker.bus_as(Role::Operator).await;
+    assert_eq!(bus::dead::stuck(&operator).await.unwrap().len(), 1);
 }

@@ -64,6 +64,7 @@ async fn a_slow_handler_keeps_its_message_and_those_behind_it_are_not_taken_earl
     let (_broker, bus) = broker(Duration::from_secs(1), 20).await;
     ticks(&bus, 6).await;
     let running = take(&bus, 2, SOON, |_| async {
+        // Longer than twice the time after which the broker would give the message away.
         sleep(Duration::from_millis(2500)).await;
         Ok(())
     });
@@ -126,6 +127,7 @@ async fn a_delivery_says_where_the_message_comes_from() {
 async fn two_workers_share_the_tasks() {
     let (broker, bus) = broker(Duration::from_secs(10), 20).await;
     let slowly = |_| async {
+        // Work takes a while, so that neither is done with all of it before the other has begun.
         sleep(Duration::from_millis(5)).await;
         Ok(())
     };

@@ -13,6 +13,7 @@ async fn a_broker_killed_in_the_middle_loses_nothing() {
     let (mut broker, bus) = broker(Duration::from_secs(2), 20).await;
     ticks(&bus, 300).await;
     let running = take(&bus, 8, SOON, |_| async {
+        // Work takes a while, so that the broker dies in the middle of it.
         sleep(Duration::from_millis(10)).await;
         Ok(())
     });

@@ -7,10 +7,9 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use model::cycle::Origin;
 use model::dead::DeadLetter;
-use model::id::CycleId;
 use model::name::RackName;
 use model::subject::{Subject, filter, stream};
-use model::task::{Resume, Submit, Task, Tick, Watch};
+use model::task::{Place, Resume, Submit, Task, Tick, Watch};
 use serde_json::json;
 
 use crate::app::App;
@@ -254,35 +253,27 @@ fn tick(kept: &Kept, body: &[u8]) -> anyhow::Result<(Tick, Resume)> {
     let letter = &kept.letter;
     let mut tick = Tick::parse(body)?;
     if let Some(resume) = tick.resume.take() {
+        anyhow::ensure!(
+            tick.cycle_of(&resume) == Some(resume.cycle),
+            "nothing in it shows that {} is a cycle of rack {}, so no worker would take it (`racktick tick {}` starts one)",
+            resume.cycle,
+            tick.rack,
+            tick.rack
+        );
         return Ok((tick, resume));
     }
     let scheduler = letter
         .headers
         .get(SCHEDULER)
-        .and_then(|values| values.first());
-    let (cycle, origin) = match scheduler
+        .and_then(|values| values.first())
         .map(|subject| subject.parse::<Subject>())
-        .transpose()?
-    {
-        Some(Subject::Slot { rack, slot }) if rack == tick.rack => {
-            (CycleId::of_slot(&rack, slot), Origin::Slot { slot })
-        }
-        Some(other) => anyhow::bail!("{other} does not schedule ticks of rack {}", tick.rack),
-        None => {
-            let created = kept
-                .stream_created
-                .context("nobody knows any more which stream it was in")?;
-            let cycle = CycleId::of_message(&tick.rack, created, letter.sequence, letter.stored_at);
-            let (by, reason) = (tick.by.clone(), tick.reason.clone());
-            (cycle, Origin::Manual { by, reason })
-        }
-    };
-    let resume = Resume {
-        cycle,
-        origin,
-        ticked_at: letter.stored_at,
-        attempt: 1,
-    };
+        .transpose()?;
+    let place = kept.stream_created.map(|stream_created| Place {
+        stream_created,
+        sequence: letter.sequence,
+        stored_at: letter.stored_at,
+    });
+    let resume = tick.first_attempt(scheduler.as_ref(), letter.stored_at, place)?;
     Ok((tick, resume))
 }
 
@@ -291,6 +282,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use model::dead::Body;
+    use model::id::CycleId;
 
     use super::*;
 
@@ -363,6 +355,39 @@ mod tests {
                 ..before
             }
         );
+    }
+
+    #[test]
+    fn a_replayed_tick_keeps_its_nonce() {
+        let rack = RackName::new("r7").unwrap();
+        let nonce = uuid::Uuid::from_u128(7);
+        let tick = Tick {
+            nonce: Some(nonce),
+            ..Tick::of(rack.clone())
+        };
+        let body = serde_json::to_vec(&tick).unwrap();
+        let message = again(&kept("rack.tick", &body, &[]), time(NOW)).unwrap();
+        let replayed = Tick::parse(&message.message.body).unwrap();
+        let resume = replayed.resume.clone().unwrap();
+        assert_eq!(resume.cycle, CycleId::of_request(&rack, nonce));
+        assert_eq!(replayed.cycle_of(&resume), Some(resume.cycle));
+    }
+
+    #[test]
+    fn a_tick_that_names_a_cycle_of_nowhere_is_not_replayed() {
+        let rack = RackName::new("r7").unwrap();
+        let tick = Tick {
+            resume: Some(Resume {
+                place: None,
+                ..resumed(&kept("rack.tick", b"r7", &[]))
+            }),
+            ..Tick::of(rack)
+        };
+        let body = serde_json::to_vec(&tick).unwrap();
+        let error = again(&kept("rack.tick", &body, &[]), time(NOW))
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains("racktick tick r7"), "{error}");
     }
 
     #[test]

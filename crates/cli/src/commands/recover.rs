@@ -99,7 +99,7 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit
     let racks = stored::racks(&ledger).await?;
     let found = find(&testflinger, &recovery, longest_catch_up(config, &racks)).await?;
     let mut lines = found.foreign;
-    let mut jobs_by_cycle: BTreeMap<CycleId, Vec<(RemoteJob, String)>> = BTreeMap::new();
+    let mut jobs_by_cycle: BTreeMap<_, Vec<(RemoteJob, String)>> = BTreeMap::new();
     let mut new = 0;
     for (job, state) in found.jobs {
         match ledger.adoption(&job).await? {
@@ -110,7 +110,7 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit
             adoption => {
                 new += usize::from(adoption != Adoption::Known);
                 jobs_by_cycle
-                    .entry(job.cycle)
+                    .entry((job.rack.clone(), job.cycle))
                     .or_default()
                     .push((job, state));
             }

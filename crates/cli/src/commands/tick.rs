@@ -5,9 +5,8 @@ use std::time::Duration;
 use anyhow::Context;
 use bus::{Reader, Start, Stored};
 use clap::Args;
-use jiff::Timestamp;
 use ledger::{Ledger, LedgerError};
-use model::cycle::{CycleRecord, Origin};
+use model::cycle::CycleRecord;
 use model::dead::DeadLetter;
 use model::event::{Event, Fact};
 use model::id::CycleId;
@@ -15,7 +14,7 @@ use model::name::RackName;
 use model::policy::Policy;
 use model::rack::RackRecord;
 use model::subject::{Subject, filter, stream};
-use model::task::{Resume, Task, Tick};
+use model::task::{LONGEST_WORDS, Task, Tick, too_long};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -38,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     accept_shrink: bool,
     /// Why, for the event
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = words)]
     reason: Option<String>,
     /// How long to wait for a worker to take it up; 0 does not wait
     #[arg(long, value_name = "TIME", value_parser = config::duration, default_value = "60s")]
@@ -67,26 +66,19 @@ impl Request {
     }
 }
 
-/// Publishes a manual tick and says which cycle it is. The cycle's id is chosen here, so that publishing again after a
-/// lost answer is still the same tick, and whoever asked can find the cycle.
+/// Publishes a manual tick and says which cycle it is. The cycle's id follows from the nonce chosen here, so that
+/// publishing again after a lost answer is still the same tick, and whoever asked can find the cycle.
 pub(crate) async fn publish(ledger: &Ledger, request: &Request) -> anyhow::Result<CycleId> {
-    let cycle: CycleId = Uuid::new_v4().to_string().parse()?;
-    let by = Some(person::name());
+    let nonce = Uuid::new_v4();
+    let cycle = CycleId::of_request(&request.rack, nonce);
     let tick = Tick {
         rack: request.rack.clone(),
         reason: request.reason.clone(),
-        by: by.clone(),
+        by: Some(person::name()),
         spread: request.spread,
         accept_shrink: request.accept_shrink,
-        resume: Some(Resume {
-            cycle,
-            origin: Origin::Manual {
-                by,
-                reason: request.reason.clone(),
-            },
-            ticked_at: Timestamp::now(),
-            attempt: 1,
-        }),
+        nonce: Some(nonce),
+        resume: None,
     };
     let message = ledger::outgoing(Subject::Tick, &tick).with_id(cycle.to_string());
     ledger
@@ -162,6 +154,16 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit
             ));
             Ok(Exit::Unavailable)
         }
+    }
+}
+
+/// A reason that a worker would not refuse.
+fn words(text: &str) -> Result<String, String> {
+    match too_long(text) {
+        None => Ok(text.into()),
+        Some(length) => Err(format!(
+            "it is {length} bytes long; at most {LONGEST_WORDS} are allowed"
+        )),
     }
 }
 
@@ -262,5 +264,5 @@ fn is_settling(stored: &Stored, cycle: CycleId) -> bool {
 fn refusal(stored: &Stored, cycle: CycleId) -> Option<String> {
     let letter: DeadLetter = serde_json::from_slice(&stored.body).ok()?;
     let tick = Tick::parse(&letter.body.bytes()?).ok()?;
-    (tick.resume?.cycle == cycle).then_some(letter.reason)
+    (CycleId::of_request(&tick.rack, tick.nonce?) == cycle).then_some(letter.reason)
 }

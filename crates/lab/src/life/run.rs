@@ -1,6 +1,5 @@
 //! One agent running one job, phase by phase.
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{KILLED, Outcome, POLL, RECOVERY_FAILED, draw, provision};
@@ -61,23 +60,10 @@ fn run_of<'a>(world: &'a mut World, name: &str) -> Option<&'a mut Run> {
 
 /// The agent accepts a job.
 pub(super) fn begin(world: &mut World, name: &str, serial: u64) {
-    let Some(job) = world.jobs.get_mut(serial) else {
+    let Some((job, now)) = world.start_job(serial) else {
         return;
     };
-    let now = Timestamp::now();
-    job.started_at = Some(now);
     let job_id = job.id.clone();
-    let (queue, waited) = (
-        job.queue.clone(),
-        now.duration_since(job.created_at).as_secs(),
-    );
-    world
-        .directory
-        .wait_times
-        .entry(queue)
-        .or_default()
-        .push(waited);
-    world.jobs.set_state(serial, "running");
     let Some(simulation) = world
         .agents
         .get_mut(name)

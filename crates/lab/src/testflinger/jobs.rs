@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use hyper::header::CONTENT_DISPOSITION;
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -209,29 +208,18 @@ pub(super) fn take(world: &mut World, call: &Call) -> Answer {
     let Some(serial) = world.jobs.next_for(agent, &queues) else {
         return Ok(Reply::no_content());
     };
-    world.jobs.set_state(serial, "running");
-    let Some(job) = world.jobs.get_mut(serial) else {
+    let Some((job, started)) = world.start_job(serial) else {
         return Ok(Reply::no_content());
     };
-    let now = Timestamp::now();
-    job.started_at = Some(now);
     let mut body = flattened(job);
-    let waited = now.duration_since(job.created_at).as_secs();
-    let queue = job.queue.clone();
     // The server appends `Z` to a time that has its offset already.
     body.insert(
         "started_at".to_owned(),
-        written(now).replace('Z', "+00:00Z").into(),
+        written(started).replace('Z', "+00:00Z").into(),
     );
     if let Some(status) = job.attachments.as_str() {
         body.insert("attachments_status".to_owned(), status.into());
     }
-    world
-        .directory
-        .wait_times
-        .entry(queue)
-        .or_default()
-        .push(waited);
     Ok(Reply::json(&body))
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Once};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use lab::{Lab, LabConfig};
+use lab::{AgentChange, Lab, LabConfig, Outcome};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
@@ -156,9 +156,23 @@ impl Bench {
             "provision_data": {"distro": "noble"},
             "reserve_data": {"timeout": 120},
         });
-        let answer = self.post("/v1/job", body).await;
+        self.submit_job(body).await
+    }
+
+    /// Submits a job of one's own and says under which id.
+    pub(crate) async fn submit_job(&self, job: Value) -> String {
+        let answer = self.post("/v1/job", job).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()["job_id"].as_str().unwrap().to_owned()
+    }
+
+    /// The agent's next job goes like this.
+    pub(crate) fn next_job(&self, agent: &str, outcome: Outcome) {
+        let change = AgentChange {
+            next_job: Some(outcome),
+            ..AgentChange::default()
+        };
+        self.lab.change_agent(agent, change).unwrap();
     }
 
     pub(crate) async fn result(&self, id: &str) -> Value {

@@ -43,10 +43,7 @@ async fn an_id_is_made_when_none_is_given() {
         json!({"job_queue": "q"}),
         json!({"job_queue": "q", "job_id": ""}),
     ] {
-        let id = bench.post("/v1/job", body).await.json()["job_id"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let id = bench.submit_job(body).await;
         assert_eq!(id.len(), 36);
         assert_eq!(bench.result(&id).await["job_state"], "waiting");
     }

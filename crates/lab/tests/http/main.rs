@@ -4,6 +4,7 @@
 mod agents;
 mod client;
 mod control;
+mod cut_short;
 mod faults;
 mod jobs;
 mod life;

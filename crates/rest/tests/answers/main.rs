@@ -5,15 +5,13 @@ mod connection;
 mod content;
 mod reading;
 mod refusals;
-#[path = "../wire/mod.rs"]
-mod wire;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rest::{Answer, Class, Deadline, Error, Http, Limit, Limits, List, Object, Root, Settings};
 use serde_json::Value;
-use wire::{Step, Wire, answer, json};
+use testkit::wire::{Request, Step, Wire, answer, json};
 
 type Anything = Object<BTreeMap<String, Value>>;
 

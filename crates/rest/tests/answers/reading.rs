@@ -35,7 +35,7 @@ async fn a_long_answer_is_read_without_keeping_its_long_strings() {
 
 #[tokio::test]
 async fn an_answer_without_a_length_is_read_to_its_end() {
-    let steps = |_: &wire::Request| {
+    let steps = |_: &Request| {
         vec![
             send("HTTP/1.1 200 OK\r\n\r\n"),
             send(long(r#", "end": 2}"#)),

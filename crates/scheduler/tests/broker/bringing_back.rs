@@ -50,13 +50,14 @@ async fn a_lost_look_comes_back_after_two_passes() {
 
 /// Whoever wrote the cancel died before arming the look that reads it.
 #[tokio::test]
-async fn a_cancel_that_no_look_was_armed_for_gets_one() {
+async fn a_look_that_does_not_know_of_its_cancel_comes_at_once_and_one_that_does_in_its_time() {
     let stage = Stage::set().await;
-    let record = cycle(ago(60), &["m1", "m2"]);
+    let record = cycle(ago(60), &["m1", "m2", "m3"]);
     stage.write_cycle(&record).await;
-    for name in ["m1", "m2"] {
+    let look = |name: &str| submit_task(&record, planned(&record), &machine(name)).first_look();
+    for name in ["m1", "m2", "m3"] {
         let mut machine = running(&record, name);
-        if name == "m1" {
+        if name != "m3" {
             let request = CancelRequest {
                 cause: CancelCause::Asked,
                 by: "ann".into(),
@@ -66,14 +67,41 @@ async fn a_cancel_that_no_look_was_armed_for_gets_one() {
             machine.ask_to_cancel(job(&record, name), request).unwrap();
         }
         stage.write_machine(name, &machine).await;
-        stage.hold_look(&record, name).await;
     }
+    // Has seen the job let go once, and will have to see it twice.
+    let knows = Watch {
+        look: 4,
+        let_go: 1,
+        ..look("m1")
+    };
+    stage.ledger.arm_look(&knows, ahead(600)).await.unwrap();
+    stage.hold_look(&record, "m3").await;
+    let held = async |name: &str| {
+        let subject = Subject::WaitWatch(job(&record, name)).to_string();
+        let stored = stage.bus.last_on(stream::TASK, &subject).await.unwrap();
+        stored.map(|stored| stored.sequence)
+    };
+    let before = (held("m1").await, held("m3").await);
     let scheduler = stage.scheduler(SETTLE).await;
-    let look = stage.message_on(stream::TASK, &watch_subject("m1")).await;
-    let task = Watch::parse(&look.body).unwrap();
-    assert_eq!((task.job, task.deadline), (job(&record, "m1"), None));
-    let other = watch_subject("m2").to_string();
-    assert_eq!(stage.bus.last_on(stream::TASK, &other).await.unwrap(), None);
+    // Twice, so that a whole pass lies between.
+    for number in [7, 8] {
+        let unaware = Watch {
+            look: number,
+            deadline: Some(ahead(600)),
+            ..look("m2")
+        };
+        stage
+            .ledger
+            .arm_next_look(&unaware, ahead(600))
+            .await
+            .unwrap();
+        let came = stage.message_on(stream::TASK, &watch_subject("m2")).await;
+        let task = Watch::parse(&came.body).unwrap();
+        assert_eq!((task.look, task.deadline), (number, None));
+        let handled = watch_subject("m2").to_string();
+        stage.bus.purge(stream::TASK, &handled).await.unwrap();
+    }
+    assert_eq!((held("m1").await, held("m3").await), before);
     scheduler.stop().await;
 }
 
@@ -279,6 +307,45 @@ async fn only_a_slot_that_may_still_run_and_never_ticked_is_armed_again() {
     scheduler.stop().await;
 }
 
+/// All ticks share one subject, and anybody may put one there.
+#[tokio::test]
+async fn a_waiting_tick_keeps_no_other_slot_from_being_armed_again() {
+    let stage = Stage::set().await;
+    let schedule = every(24);
+    let now = Timestamp::now();
+    // The sweep goes through them in this order.
+    let (waits, slot_of_waits) = name_with_slot("a", &schedule, now, -900..-600);
+    let (lost, slot_of_lost) = name_with_slot("z", &schedule, now, -900..-600);
+    for rack in [&waits, &lost] {
+        stage
+            .add_rack(rack.as_str(), schedule.clone(), ago(200_000))
+            .await;
+    }
+    stage
+        .bus
+        .publish(bus::Outgoing::new(Subject::Tick, "anybody"))
+        .await
+        .unwrap();
+    let slot = |rack: &RackName, slot| Subject::Slot {
+        rack: rack.clone(),
+        slot,
+    };
+    let due = bus::Outgoing::new(slot(&waits, slot_of_waits), waits.to_string())
+        .at(slot_of_waits, Subject::Tick);
+    stage.bus.publish(due).await.unwrap();
+    let ticks = async || {
+        let stored = stage.bus.subjects(stream::RACK, "rack.tick").await.unwrap();
+        stored.get("rack.tick").copied().unwrap_or_default()
+    };
+    until(SOON, "the slot's tick waits", async || ticks().await == 2).await;
+
+    let scheduler = stage.scheduler(SETTLE).await;
+    until(SOON, "the lost slot ticks", async || ticks().await == 3).await;
+    let tick = stage.message_on(stream::RACK, &Subject::Tick).await;
+    assert_eq!(tick.scheduler(), Some(slot(&lost, slot_of_lost)));
+    scheduler.stop().await;
+}
+
 impl Stage {
     async fn hold_retry(&self, rack: &RackName, slot: Timestamp) {
         let cycle = CycleId::of_slot(rack, slot);
@@ -288,6 +355,7 @@ impl Stage {
                 origin: Origin::Slot { slot },
                 ticked_at: slot,
                 attempt: 2,
+                place: None,
             }),
             ..Tick::of(rack.clone())
         };

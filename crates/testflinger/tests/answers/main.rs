@@ -5,8 +5,6 @@ mod agents;
 mod jobs;
 mod results;
 mod server;
-#[path = "../../../rest/tests/wire/mod.rs"]
-mod wire;
 
 use std::collections::BTreeSet;
 
@@ -15,7 +13,7 @@ use testflinger::{
     Agent, Cancel, Class, JobResult, JobSummary, Limits, Phase, Presence, Root, Settings,
     Testflinger, TestflingerError,
 };
-use wire::{Step, Wire, answer, json};
+use testkit::wire::{Step, Wire, answer, json};
 
 const JOB: &str = "6d0f2f6a-5c1b-5c0e-9d53-7a1e8b42c9d0";
 

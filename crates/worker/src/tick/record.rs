@@ -1,18 +1,20 @@
 //! From the inputs to the frozen decisions.
 
 use jiff::Timestamp;
-use model::cycle::{Fate, Planned};
+use model::cycle::{Fate, Origin, Planned};
 use model::rack::RackRecord;
-use model::task::{Pace, Tick};
+use model::task::{Pace, Resume, Tick};
 use plan::shrink::{Judgement, judge};
+use serde::Serialize;
 
 use super::Handler;
-use super::identity::Identity;
 use crate::inputs::Unreadable;
 use crate::trouble::Trouble;
 
 /// The largest cycle record, in bytes, when every machine has its outcome: the broker takes messages up to 1 MB.
 const LARGEST: usize = 1_000_000;
+/// All that is neither a decision, an outcome nor the origin: a rack's name, an id, times.
+const FRAME: usize = 1000;
 /// An outcome takes at most this and the machine's name.
 const OUTCOME: usize = 150;
 
@@ -21,7 +23,7 @@ impl Handler {
     pub(super) async fn plan(
         &self,
         tick: &Tick,
-        identity: &Identity,
+        identity: &Resume,
         rack: Option<&RackRecord>,
         planned_at: Timestamp,
     ) -> Result<Fate, Unreadable> {
@@ -55,7 +57,7 @@ impl Handler {
             },
             job: policy.job,
         };
-        let size = size_in_the_end(&planned);
+        let size = size_in_the_end(&planned, &identity.origin);
         if size > LARGEST {
             let machines = inputs.machines.len();
             return Err(Unreadable::Remote(Trouble {
@@ -73,7 +75,7 @@ impl Handler {
     async fn believe(
         &self,
         tick: &Tick,
-        identity: &Identity,
+        identity: &Resume,
         rack: &RackRecord,
         sizes: model::rack::Sizes,
     ) -> Result<(), Unreadable> {
@@ -107,12 +109,80 @@ impl Handler {
     }
 }
 
-fn size_in_the_end(planned: &Planned) -> usize {
-    let decisions = serde_json::to_vec(planned).map_or(usize::MAX, |json| json.len());
+fn size_in_the_end(planned: &Planned, origin: &Origin) -> usize {
+    let decisions = length(planned);
     let outcomes = planned
         .deploy
         .keys()
-        .map(|name| name.as_str().len() + OUTCOME)
+        .map(|name| length(name).saturating_add(OUTCOME))
         .sum();
-    decisions.saturating_add(outcomes)
+    [length(origin), outcomes, FRAME]
+        .into_iter()
+        .fold(decisions, usize::saturating_add)
+}
+
+/// How long it is as JSON.
+fn length(value: &impl Serialize) -> usize {
+    serde_json::to_vec(value).map_or(usize::MAX, |json| json.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::SignedDuration;
+    use model::cycle::CycleRecord;
+    use model::id::CycleId;
+    use model::name::{MachineName, RackName};
+    use model::outcome::{FailCause, Outcome};
+    use model::task::LONGEST_WORDS;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Everything as long as it can be, written as long as JSON can write it.
+    #[test]
+    fn a_cycles_record_is_never_larger_than_was_foreseen() {
+        let late = Timestamp::MAX - SignedDuration::from_nanos(1);
+        let name = |n: usize| MachineName::new(format!("{}{n:03}", "\u{1}".repeat(253))).unwrap();
+        let planned = Planned {
+            at: late,
+            deploy_by: late,
+            spread: Duration::from_secs(6 * 24 * 3600),
+            deploy: (0..20).map(|n| (name(n), late)).collect(),
+            skip: Default::default(),
+            pace: Pace {
+                first_look: Duration::from_secs(60),
+                look_every: Duration::from_secs(60),
+                deadline: Duration::from_secs(3600),
+            },
+            job: json!({"distro": "noble"}),
+        };
+        let words = Some("\u{1}".repeat(LONGEST_WORDS));
+        let origin = Origin::Manual {
+            by: words.clone(),
+            reason: words,
+        };
+        let foreseen = size_in_the_end(&planned, &origin);
+        let rack = RackName::new("r".repeat(256)).unwrap();
+        let outcome = Outcome::Failed {
+            cause: FailCause::NotProvisioned,
+            phase: None,
+            exit_code: Some(i64::MIN),
+        };
+        let record = CycleRecord {
+            v: CycleRecord::VERSION,
+            cycle: CycleId::of_slot(&rack, late),
+            rack,
+            origin,
+            ticked_at: late,
+            outcomes: (0..20).map(|n| (name(n), outcome.clone())).collect(),
+            fate: Fate::Planned(planned),
+            settled_at: Some(late),
+            closed: true,
+        };
+        let size = length(&record);
+        assert!(size > 12 * LONGEST_WORDS);
+        assert!(size <= foreseen, "{size} bytes, foreseen {foreseen}");
+    }
 }

@@ -1,32 +1,14 @@
 //! A cancel at every point of a job's life. It is written into the machine's record first, and Testflinger is asked by
 //! the job's own handlers.
 
-use jiff::Timestamp;
 use lab::{Fault, FaultKind};
 use ledger::Cancelled;
-use model::cycle::CycleRecord;
-use model::machine::{CancelCause, CancelRequest, Claim};
+use model::machine::Claim;
 use model::outcome::{Outcome, Skip, SkipReason};
-use model::task::Submit;
 
-use crate::world::{Letter, Rack, World, killed_at, phases, submits};
+use crate::world::{Letter, World, killed_at, phases, submits};
 
 const ACTION: &str = "POST /v1/job/{}/action";
-
-impl Rack {
-    async fn cancel(&self, record: &CycleRecord, task: &Submit) -> Cancelled {
-        let request = CancelRequest {
-            cause: CancelCause::Asked,
-            by: "ada".into(),
-            why: "wrong image".into(),
-            at: Timestamp::now(),
-        };
-        self.ledger()
-            .cancel(record, &task.machine, &request)
-            .await
-            .unwrap()
-    }
-}
 
 #[tokio::test]
 async fn before_the_claim_the_job_is_dropped() {

@@ -167,6 +167,7 @@ async fn a_tick_that_says_what_it_cannot_know_is_rejected() {
         origin: Origin::Slot { slot },
         ticked_at: now,
         attempt: 1,
+        place: None,
     };
     let mut letters = Vec::new();
     for resume in [
@@ -178,6 +179,22 @@ async fn a_tick_that_says_what_it_cannot_know_is_rejected() {
         letter.task.resume = Some(resume);
         letters.push(letter);
     }
+    // As above, as a person's.
+    for cycle in [cycle, CycleId::of_slot(&rack.name, last_slot())] {
+        let mut letter = Letter::tick(&rack.name);
+        letter.task.resume = Some(Resume {
+            origin: Origin::Manual {
+                by: None,
+                reason: None,
+            },
+            ..resume(cycle, coming)
+        });
+        letters.push(letter);
+    }
+    // A slot whose tick the broker stored before it was due.
+    let mut early = rack.slot_tick(last_slot());
+    early.delivery.stored_at = last_slot() - SignedDuration::from_secs(60);
+    letters.push(early);
     // A slot that is let out before its time.
     letters.push(rack.slot_tick(coming));
     // A retry of another cycle than the one on whose subject it waited.

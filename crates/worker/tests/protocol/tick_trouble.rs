@@ -61,7 +61,7 @@ impl Rack {
     }
 
     /// Delivers a tick whose attempt has to fail, and returns what was told of it and the attempt that waits.
-    async fn put_off(&self, letter: &Letter<Tick>) -> (Event, Letter<Tick>) {
+    pub(crate) async fn put_off(&self, letter: &Letter<Tick>) -> (Event, Letter<Tick>) {
         assert_eq!(self.deliver_tick(letter).await, Ok(1));
         assert_eq!(
             self.record(letter.cycle()).await,
@@ -76,7 +76,7 @@ impl Rack {
         (told.last().expect("it was told").clone(), retry)
     }
 
-    async fn submits_sent(&self) -> usize {
+    pub(crate) async fn submits_sent(&self) -> usize {
         let sent = self.bus.subjects(stream::TASK, "task.>").await.unwrap();
         sent.keys()
             .filter(|subject| subject.contains(&format!(".{}.", self.name)))
@@ -84,7 +84,7 @@ impl Rack {
     }
 
     /// Delivers a tick and returns its cycle's record.
-    async fn decided(&self, letter: &Letter<Tick>) -> CycleRecord {
+    pub(crate) async fn decided(&self, letter: &Letter<Tick>) -> CycleRecord {
         self.deliver_tick(letter).await.unwrap();
         self.record(letter.cycle())
             .await
@@ -236,6 +236,7 @@ async fn an_attempt_of_a_slot_is_not_late() {
         origin: model::cycle::Origin::Slot { slot },
         ticked_at: ago(2 * 3600),
         attempt: 9,
+        place: None,
     });
     let record = rack.decided(&letter).await;
     assert_eq!(planned(&record).deploy.len(), 1);
@@ -248,26 +249,31 @@ async fn an_attempt_that_waited_past_its_window_fails_and_submits_nothing() {
     for (name, is_slot) in [("slot", true), ("manual", false)] {
         let rack = world.rack(name, 1).await;
         rack.add(&six_hourly()).await;
-        let slot = last_slot();
-        let origin = match is_slot {
-            true => model::cycle::Origin::Slot { slot },
-            false => model::cycle::Origin::Manual {
+        let mut letter = Letter::tick(&rack.name);
+        let (cycle, origin) = if is_slot {
+            let slot = last_slot();
+            (
+                CycleId::of_slot(&rack.name, slot),
+                model::cycle::Origin::Slot { slot },
+            )
+        } else {
+            let nonce = uuid::Uuid::new_v4();
+            letter.task.nonce = Some(nonce);
+            let origin = model::cycle::Origin::Manual {
                 by: None,
                 reason: None,
-            },
+            };
+            (CycleId::of_request(&rack.name, nonce), origin)
         };
-        let mut letter = Letter::tick(&rack.name);
         letter.task.resume = Some(model::task::Resume {
-            cycle: CycleId::of_slot(&rack.name, slot),
+            cycle,
             origin,
             ticked_at: ago(10 * 3600),
             attempt: 2,
+            place: None,
         });
         rack.deliver_tick(&letter).await.unwrap();
-        let record = rack
-            .record(CycleId::of_slot(&rack.name, slot))
-            .await
-            .unwrap();
+        let record = rack.record(cycle).await.unwrap();
         assert!(
             matches!(&record.fate, model::cycle::Fate::Failed { cause, .. } if cause == "late"),
             "{:?}",

@@ -26,7 +26,7 @@ pub(super) fn check(facts: &Facts, findings: &mut Findings) {
                     .iter()
                     .any(|told| told.subject.ends_with(".doubled") && told.id.contains(&job));
                 if !is_reported {
-                    findings.apart("jobs_doubled_by_pause_and_not_reported", what.clone());
+                    findings.wrong("jobs_doubled_by_pause_and_not_reported", what.clone());
                 }
                 findings.apart("jobs_doubled_by_pause", what);
             } else {

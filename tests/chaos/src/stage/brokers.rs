@@ -7,13 +7,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use async_nats::Client;
+use anyhow::{Context, ensure};
 use broker::{Binary, Options, Port, Server};
-use serde_json::Value;
+use bus::Bus;
+use bus::topology::{Item, Retention, Standing, Topology};
+use model::subject::stream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::KEYS;
 use crate::fault::{Cable, Node};
 use cluster::Routes;
 
@@ -53,6 +55,7 @@ impl Brokers {
             let folder = folder.join(name(number));
             std::fs::create_dir(&folder)?;
             let mut config = LIMITS.to_owned();
+            config += &format!("include \"../{KEYS}/server/authorization.conf\"\n");
             if let Some(routes) = &routes {
                 config += &format!("server_name: {}\n{}", name(number), routes.config(number));
             }
@@ -85,10 +88,10 @@ impl Brokers {
     }
 
     /// The number of a broker. When nobody leads, any is as good.
-    pub(crate) async fn find(&self, node: Node) -> usize {
+    pub(crate) async fn find(&self, bus: &Bus, node: Node) -> usize {
         let leader = match node {
             Node::Only => return 0,
-            Node::Leader | Node::Follower(_) => self.leader().await.unwrap_or(0),
+            Node::Leader | Node::Follower(_) => self.leader(bus).await.unwrap_or(0),
         };
         match node {
             Node::Follower(which) => (leader + 1 + usize::from(which)) % self.members.len(),
@@ -97,35 +100,22 @@ impl Brokers {
     }
 
     /// The broker that leads the stream of tasks.
-    async fn leader(&self) -> anyhow::Result<usize> {
-        let info = timeout(ANSWERS_WITHIN, self.stream_info("TASK")).await??;
-        let leader = info["cluster"]["leader"].as_str();
-        let numbers = 0..self.members.len();
-        numbers
-            .into_iter()
-            .find(|number| leader == Some(name(*number).as_str()))
+    async fn leader(&self, bus: &Bus) -> anyhow::Result<usize> {
+        let tasks = timeout(ANSWERS_WITHIN, tasks(bus)).await??;
+        self.numbers()
+            .find(|number| tasks.leader.as_ref() == Some(&name(*number)))
             .context("nobody leads")
     }
 
     /// An error unless the streams are stored on every broker.
-    pub(crate) async fn check_replicas(&self) -> anyhow::Result<()> {
-        let info = self.stream_info("TASK").await?;
-        let replicas = info["config"]["num_replicas"].as_u64().unwrap_or(0);
-        if replicas != self.members.len() as u64 {
-            bail!(
-                "`racktick setup` with RACKTICK_REPLICAS={} made streams with {replicas} replicas",
-                self.members.len()
-            );
-        }
+    pub(crate) async fn check_replicas(&self, bus: &Bus) -> anyhow::Result<()> {
+        let replicas = tasks(bus).await?.replicas;
+        let brokers = self.members.len();
+        ensure!(
+            replicas == brokers as u64,
+            "`racktick setup` for {brokers} brokers made streams with {replicas} replicas"
+        );
         Ok(())
-    }
-
-    async fn stream_info(&self, stream: &str) -> anyhow::Result<Value> {
-        let addresses: Vec<&str> = self.members.iter().map(|member| &*member.url).collect();
-        let client: Client = async_nats::connect(addresses).await?;
-        let subject = format!("$JS.API.STREAM.INFO.{stream}");
-        let answer = client.request(subject, "".into()).await?;
-        Ok(serde_json::from_slice(&answer.payload)?)
     }
 
     /// SIGKILL.
@@ -164,6 +154,15 @@ impl Brokers {
             routes.of(number).for_each(|route| route.heal());
         }
     }
+}
+
+/// How the stream of tasks stands.
+async fn tasks(bus: &Bus) -> anyhow::Result<Standing> {
+    let topology = Topology::declared(Retention::default());
+    let all = topology.standing(bus).await?;
+    all.into_iter()
+        .find(|standing| standing.item == Item::Stream(stream::TASK.into()))
+        .context("there is no stream of tasks")
 }
 
 fn name(number: usize) -> String {

@@ -65,23 +65,26 @@ impl Process {
         Ok(())
     }
 
-    /// Starts it if it has ended by itself; true when it had.
-    pub(crate) async fn revive(&self) -> anyhow::Result<bool> {
+    /// Starts it if it has ended by itself; returns how it ended then, with the last that it said.
+    pub(crate) async fn revive(&self) -> anyhow::Result<Option<String>> {
         let ended = {
             let mut running = self.running.lock().await;
             let ended = match &mut running.child {
-                Some(child) => child.try_wait()?.is_some(),
-                None => false,
+                Some(child) => child.try_wait()?,
+                None => None,
             };
-            if ended {
+            if ended.is_some() {
                 running.child = None;
             }
             ended
         };
-        if ended {
-            self.start().await?;
-        }
-        Ok(ended)
+        let Some(status) = ended else {
+            return Ok(None);
+        };
+        let log = self.log()?;
+        let last = log.trim_end().lines().next_back().unwrap_or_default();
+        self.start().await?;
+        Ok(Some(format!("{status}, {last}")))
     }
 
     /// SIGKILL, and waits until it is gone.

@@ -9,7 +9,7 @@ use crate::output::chain;
 
 const WHAT: &str = "broker";
 
-/// `briefly`: whether work is possible, and no more; asked often.
+/// `briefly`: whether work is possible, and no more; asked often, and with the key of a role that may see no more.
 pub(super) async fn check(app: &App, briefly: bool, findings: &mut Findings) -> Option<Bus> {
     let bus = match app.bus().await {
         Ok(bus) => bus,
@@ -26,15 +26,16 @@ pub(super) async fn check(app: &App, briefly: bool, findings: &mut Findings) -> 
         findings.wrong("streams", chain(&error));
         return None;
     }
-    if !briefly {
-        match app.config.topology().standing(&bus).await {
-            Ok(standings) => replicas::judge(&standings, &nodes::look(app).await, findings),
-            Err(error) => findings.wrong("replicas", chain(&error)),
-        }
+    if briefly {
+        return Some(bus);
+    }
+    match app.config.topology().standing(&bus).await {
+        Ok(standings) => replicas::judge(&standings, &nodes::look(app).await, findings),
+        Err(error) => findings.wrong("replicas", chain(&error)),
     }
     match letters(&bus, findings).await {
         Ok(()) => {}
-        // Another role's concern: a worker's own health does not hang on it.
+        // Another role's concern.
         Err(error @ BusError::Denied { .. }) => findings.look("dead letters", error),
         Err(error) => findings.wrong("dead letters", chain(&error)),
     }

@@ -22,6 +22,8 @@ pub(super) struct Node {
     pub(super) sync: Sync,
     /// How many servers its cluster has; `None` when it has none, or does not say.
     pub(super) cluster_size: Option<u64>,
+    /// What it says is wrong with it, as an error of its disk.
+    pub(super) trouble: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +47,13 @@ struct Config {
     sync_always: bool,
     /// In nanoseconds.
     sync_interval: u64,
+}
+
+/// Nothing is wrong, unless there is an error.
+#[derive(Deserialize)]
+struct Healthz {
+    #[serde(default)]
+    error: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +81,7 @@ pub(super) async fn look(app: &App) -> Vec<Node> {
                 name: place.host,
                 sync: Sync::Unknown,
                 cluster_size: None,
+                trouble: None,
             },
             Some(varz) => Node {
                 name: varz.server_name,
@@ -87,6 +97,7 @@ pub(super) async fn look(app: &App) -> Vec<Node> {
                     }
                 },
                 cluster_size: varz.jetstream.meta.map(|meta| meta.cluster_size),
+                trouble: trouble(&place.url).await,
             },
         }
     });
@@ -127,13 +138,23 @@ fn places(app: &App) -> Vec<Place> {
 }
 
 async fn varz(url: &str) -> Option<Varz> {
+    serde_json::from_slice(&get(url, "varz").await?).ok()
+}
+
+async fn trouble(url: &str) -> Option<String> {
+    let healthz: Healthz = serde_json::from_slice(&get(url, "healthz").await?).ok()?;
+    healthz.error
+}
+
+/// Whatever its status: a server that is not well has one of its own.
+async fn get(url: &str, page: &str) -> Option<Vec<u8>> {
     let client = reqwest::Client::builder()
         .timeout(WAIT)
         .no_proxy()
         .build()
         .ok()?;
-    let url = format!("{}/varz", url.trim_end_matches('/'));
-    let mut answer = client.get(url).send().await.ok()?.error_for_status().ok()?;
+    let url = format!("{}/{page}", url.trim_end_matches('/'));
+    let mut answer = client.get(url).send().await.ok()?;
     let mut body = Vec::new();
     while let Some(part) = answer.chunk().await.ok()? {
         body.extend_from_slice(&part);
@@ -141,5 +162,5 @@ async fn varz(url: &str) -> Option<Varz> {
             return None;
         }
     }
-    serde_json::from_slice(&body).ok()
+    Some(body)
 }

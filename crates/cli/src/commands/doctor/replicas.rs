@@ -11,6 +11,7 @@ use super::nodes::Node;
 
 const REPLICAS: &str = "replicas";
 const SYNC: &str = "sync";
+const HEALTH: &str = "health";
 /// A follower this far behind would take a while to catch up.
 const FAR_BEHIND: u64 = 1000;
 
@@ -24,7 +25,9 @@ pub(super) fn judge(standings: &[Standing], nodes: &[Node], findings: &mut Findi
     for standing in standings {
         leaderless(standing, findings);
     }
+    copies(standings, findings);
     followers(standings, findings);
+    health(nodes, findings);
     servers(nodes, findings);
     let fewest = streams.iter().map(|stream| stream.replicas).min();
     sync(nodes, fewest.unwrap_or(1), findings);
@@ -68,6 +71,8 @@ fn replicas(streams: &[&Standing], findings: &mut Findings) {
                 number - 1
             ),
         ),
+        // What says so names the streams.
+        (1, Some(_)) if streams.iter().any(|stream| stream.lacking() > 0) => {}
         (1, Some(number)) => findings.ok(REPLICAS, format!("every stream is kept {number} times{leaders}")),
         _ => {
             let each: Vec<String> = streams
@@ -92,6 +97,27 @@ fn leaderless(standing: &Standing, findings: &mut Findings) {
             format!(
                 "{} has no leader: more than half of its servers must run and reach each other",
                 standing.item
+            ),
+        );
+    }
+}
+
+/// What servers still have to be given, as after `RACKTICK_REPLICAS` became larger.
+fn copies(standings: &[Standing], findings: &mut Findings) {
+    let few: Vec<String> = standings
+        .iter()
+        .filter(|standing| standing.lacking() > 0)
+        .map(|standing| {
+            let kept = standing.replicas - standing.lacking();
+            format!("{} is on {kept} of {}", standing.item, standing.replicas)
+        })
+        .collect();
+    if !few.is_empty() {
+        findings.look(
+            REPLICAS,
+            format!(
+                "the servers are still being given their copies, restart or remove none until they have them: {}",
+                few.join(", ")
             ),
         );
     }
@@ -147,6 +173,23 @@ fn followers(standings: &[Standing], findings: &mut Findings) {
                 lacks.behind.join(", ")
             ),
         );
+    }
+}
+
+/// What the servers say is wrong with them. One of several may be ill without any harm.
+fn health(nodes: &[Node], findings: &mut Findings) {
+    for node in nodes {
+        let Some(trouble) = &node.trouble else {
+            continue;
+        };
+        let says = format!(
+            "{} says that it is not well: {trouble}; after an error of its disk, mend the disk and restart it",
+            node.name
+        );
+        match node.cluster_size {
+            None => findings.wrong(HEALTH, says),
+            Some(_) => findings.look(HEALTH, says),
+        }
     }
 }
 
@@ -276,6 +319,7 @@ mod tests {
             name: "n1".into(),
             sync,
             cluster_size,
+            trouble: None,
         }
     }
 
@@ -302,6 +346,16 @@ mod tests {
             risks(&[stream("RACK", 3), stream("TASK", 3)], &nodes),
             [""; 0]
         );
+    }
+
+    #[test]
+    fn a_server_that_cannot_write_is_named_with_its_own_words() {
+        let sick = Node {
+            trouble: Some("write error: read-only file system".into()),
+            ..node(Sync::Always, Some(3))
+        };
+        let found = risks(&[stream("TASK", 3)], &[sick]);
+        one(found, "n1 says that it is not well: write error: read-only");
     }
 
     #[test]
@@ -364,6 +418,21 @@ mod tests {
             ..stream("TASK", 3)
         };
         one(risks(&[leaderless], &[]), "stream TASK has no leader");
+    }
+
+    #[test]
+    fn copies_that_are_not_made_yet_are_named() {
+        let mut one_only = stream("TASK", 3);
+        one_only.followers.clear();
+        one(
+            risks(&[stream("RACK", 3), one_only], &[]),
+            "restart or remove none until they have them: stream TASK is on 1 of 3",
+        );
+        let mut findings = Findings::default();
+        let mut two = stream("TASK", 3);
+        two.followers.pop();
+        judge(&[two], &[], &mut findings);
+        assert_eq!(findings.0.len(), 1, "what is said of it is not ok");
     }
 
     #[test]

@@ -66,6 +66,9 @@ impl Letter<Tick> {
         if let Some(Subject::Slot { rack, slot }) = &self.delivery.scheduler {
             return CycleId::of_slot(rack, *slot);
         }
+        if let Some(nonce) = self.task.nonce {
+            return CycleId::of_request(&self.task.rack, nonce);
+        }
         let Delivery {
             stream_created,
             sequence,

@@ -60,6 +60,12 @@ impl Rack {
         .await;
     }
 
+    /// Fires the look that waits, and delivers it.
+    pub(crate) async fn look(&self, task: &Submit) {
+        let look = self.fire(task).await.expect("a look waits");
+        assert_eq!(self.deliver_watch(&look).await, Ok(1));
+    }
+
     /// Fires look after look until none waits any more.
     pub(crate) async fn follow(&self, task: &Submit) {
         for _ in 0..MOST {
@@ -76,6 +82,11 @@ impl Rack {
         self.deliver_submit(&Letter::submit(task)).await.unwrap();
         let claim = self.machine(&task.machine).await.claim;
         assert!(matches!(claim, Claim::Running(_)), "{claim:?}");
+    }
+
+    /// Whether the machine is the job's.
+    pub(crate) async fn is_claimed(&self, task: &Submit) -> bool {
+        self.machine(&task.machine).await.claim.job() == Some(task.job)
     }
 
     /// What the agent reports of a job: its state, and the statuses of its phases.

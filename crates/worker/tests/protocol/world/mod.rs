@@ -14,11 +14,11 @@ use bus::Bus;
 use bus::topology::{Retention, Topology, setup};
 use jiff::Timestamp;
 use lab::{AgentChange, Lab, LabConfig};
-use ledger::{Ledger, submit_task};
+use ledger::{Cancelled, Ledger, submit_task};
 use maas::{ApiKey, Maas, MaasUrl};
 use model::cycle::{CycleRecord, Fate, Planned};
 use model::id::CycleId;
-use model::machine::{MachineRecord, Submitting};
+use model::machine::{CancelCause, CancelRequest, MachineRecord, Submitting};
 use model::name::{MachineName, RackName};
 use model::outcome::{Outcome, Skip};
 use model::policy::Policy;
@@ -91,6 +91,15 @@ impl World {
             rack.lab.change_agent(machine.as_str(), by_hand).unwrap();
         }
         rack
+    }
+
+    /// A rack of one machine with a job in Testflinger, for which the test reports.
+    pub(crate) async fn running(&self, name: &str) -> (Arc<Rack>, Submit) {
+        let rack = self.rack_by_hand(name, 1).await;
+        let record = rack.cycle().await;
+        let task = submits(&record)[0].clone();
+        rack.run(&task).await;
+        (Arc::new(rack), task)
     }
 
     /// A rack with something else about its lab.
@@ -293,6 +302,18 @@ impl Rack {
             .await
             .unwrap()
             .unwrap();
+    }
+
+    /// Somebody asks to cancel a job.
+    pub(crate) async fn cancel(&self, record: &CycleRecord, task: &Submit) -> Cancelled {
+        let request = CancelRequest {
+            cause: CancelCause::Asked,
+            by: "ada".into(),
+            why: "wrong image".into(),
+            at: Timestamp::now(),
+        };
+        let asked = self.ledger().cancel(record, &task.machine, &request).await;
+        asked.unwrap()
     }
 
     /// How often a job was posted.
