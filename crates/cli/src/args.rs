@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cancel, completions, config, demo, dlq, doctor, events, lab, plan, rack, recover, setup, tick,
-    worker,
+    cancel, completions, config, dashboard, demo, dlq, doctor, events, lab, plan, rack, recover,
+    setup, tick, worker,
 };
 use crate::config::{ConfigError, Key, Places, Problem, SETTINGS};
 
@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Scheduler,
     /// Role: take ticks, submit jobs, watch them to their verdicts
     Worker(worker::Arguments),
+    /// Role: serve pages and an API that show the fleet, from a history file of its own
+    Dashboard(dashboard::Arguments),
     /// Role: a pretend MAAS and Testflinger over HTTP, to try racktick without either
     Lab(lab::Arguments),
     /// Play everything on this machine with time compressed, and tell what happens
@@ -120,13 +122,17 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it runs until it is stopped, and its log is what one sees of it.
     pub(crate) fn is_role(&self) -> bool {
-        matches!(self, Self::Scheduler | Self::Worker(_) | Self::Lab(_))
+        matches!(
+            self,
+            Self::Scheduler | Self::Worker(_) | Self::Dashboard(_) | Self::Lab(_)
+        )
     }
 
     /// The values of settings that this command's own flags give.
     fn flags(&self) -> Vec<(Key, String, &'static str)> {
         match self {
             Self::Worker(arguments) => arguments.flags(),
+            Self::Dashboard(arguments) => arguments.flags(),
             _ => Vec::new(),
         }
     }

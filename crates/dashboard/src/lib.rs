@@ -2,4 +2,6 @@
 
 pub mod follow;
 pub mod history;
+pub mod schedules;
 pub mod views;
+pub mod web;

@@ -7,6 +7,7 @@ mod decisions;
 mod error;
 mod recent;
 mod report;
+pub mod stored;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};

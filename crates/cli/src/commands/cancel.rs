@@ -19,8 +19,8 @@ use crate::app::App;
 use crate::ask::Consent;
 use crate::exit::{Exit, Usage};
 use crate::foresight::machines;
-use crate::stored::{self, Read};
 use crate::{output, person};
+use ledger::stored::{self, Read};
 
 /// How many machines are dealt with at a time. Outcomes that arrive together are written together.
 const AT_ONCE: usize = 32;

@@ -21,8 +21,8 @@ use crate::ask::Consent;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::foresight::written_policy_of;
-use crate::stored::Read;
-use crate::{output, person, stored};
+use crate::{output, person};
+use ledger::stored::{self, Read};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

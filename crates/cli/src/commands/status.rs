@@ -15,7 +15,7 @@ use crate::commands::{dlq, rack};
 use crate::config::schedule_text;
 use crate::foresight::{counted, machines};
 use crate::output;
-use crate::stored::{self, Read};
+use ledger::stored::{self, Read};
 
 #[derive(Serialize)]
 struct Status {

@@ -14,6 +14,7 @@ mod value;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ pub(crate) struct Config {
     /// Limits of HTTP calls, in real time.
     pub(crate) http: Limits,
     pub(crate) events: Retention,
+    pub(crate) dashboard: Dashboard,
     pub(crate) log: Log,
     pub(crate) policy: Policy,
     pub(crate) racks: BTreeMap<RackName, RackDefaults>,
@@ -104,6 +106,15 @@ pub(crate) struct Worker {
     pub(crate) only: Kinds,
     pub(crate) grace: Duration,
     pub(crate) threads: usize,
+}
+
+/// What the dashboard is told.
+#[derive(Debug)]
+pub(crate) struct Dashboard {
+    pub(crate) listen: SocketAddr,
+    pub(crate) history: PathBuf,
+    pub(crate) keep: Duration,
+    pub(crate) public_read: bool,
 }
 
 /// How the program logs.
@@ -213,6 +224,7 @@ impl Reader<'_> {
         let (nats, testflinger) = (self.nats(), self.testflinger());
         let (worker, http) = (self.worker(), self.http());
         let (events, log) = (self.events(), self.log());
+        let dashboard = self.dashboard();
         let (adhoc_racks, min_every, settle, speed) = (top.0?, top.1?, top.2?, top.3?);
         let http = http?;
         if settle < http.total * 3 {
@@ -234,6 +246,7 @@ impl Reader<'_> {
             worker: worker?,
             http,
             events: events?,
+            dashboard: dashboard?,
             log: log?,
             policy: Policy::default().with(&self.resolved.file.policy),
             racks: self
@@ -398,6 +411,23 @@ impl Reader<'_> {
         Some(Retention {
             age: age?,
             bytes: bytes?.0,
+        })
+    }
+
+    fn dashboard(&self) -> Option<Dashboard> {
+        let places = (
+            self.maybe(Key::DashboardListen),
+            self.maybe(Key::DashboardHistory),
+        );
+        let rules = (
+            self.maybe(Key::DashboardKeep),
+            self.maybe(Key::DashboardPublicRead),
+        );
+        Some(Dashboard {
+            listen: places.0?,
+            history: places.1?,
+            keep: rules.0?,
+            public_read: rules.1?,
         })
     }
 

@@ -135,6 +135,16 @@ settings! {
     /// How much room events may take; the oldest go first. `racktick setup` applies it.
     EventsMaxBytes: "events.max_bytes", "RACKTICK_EVENTS_MAX_BYTES" = "2GB";
 
+    /// Where `racktick dashboard` serves pages and API. The loopback address: others reach it only when you say so.
+    DashboardListen: "dashboard.listen", "RACKTICK_DASHBOARD_LISTEN" = "127.0.0.1:8000";
+    /// The dashboard's history file. It can be deleted, and is made anew from the events that the broker still has.
+    DashboardHistory: "dashboard.history", "RACKTICK_DASHBOARD_HISTORY" = "racktick-history.sqlite";
+    /// How long the history file keeps a cycle and everything about it: the same season of last year, and a month.
+    DashboardKeep: "dashboard.keep", "RACKTICK_DASHBOARD_KEEP" = "400d";
+    /// Whether everybody who reaches the dashboard's address may read. Nobody can sign in yet, so it serves nothing
+    /// without.
+    DashboardPublicRead: "dashboard.public_read", "RACKTICK_DASHBOARD_PUBLIC_READ" = "false";
+
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or by part, such as `info,worker=debug`. The NATS
     /// client repeats what racktick says itself. Operator commands log warnings only, unless this is set.
     Log: "log.filter", "RACKTICK_LOG" = "info,async_nats=warn";

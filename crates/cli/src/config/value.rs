@@ -1,5 +1,6 @@
 //! Values as people write them. Each refusal says what to write instead.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -58,6 +59,16 @@ impl Value for bool {
             "false" | "no" | "0" => Ok(false),
             _ => Err("write `true` or `false`".into()),
         }
+    }
+}
+
+impl Value for SocketAddr {
+    fn read(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let text = text.replace("localhost:", "127.0.0.1:");
+        text.parse().map_err(|_| {
+            "write an address and a port, such as `127.0.0.1:8000` or `0.0.0.0:8000`".into()
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Arguments, Findings};
 use crate::app::App;
 use crate::foresight::{Foresight, machines, spread_of};
 use crate::output::chain;
-use crate::stored;
+use ledger::stored;
 
 /// How many names are listed before the rest is only counted.
 const NAMED: usize = 5;

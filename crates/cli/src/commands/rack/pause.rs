@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use ledger::Ledger;
+use ledger::{Ledger, stored};
 use model::name::RackName;
 use model::rack::{Pause, RackRecord};
 use serde_json::json;
@@ -13,7 +13,7 @@ use serde_json::json;
 use super::known;
 use crate::app::App;
 use crate::exit::Exit;
-use crate::{output, person, stored};
+use crate::{output, person};
 
 /// How many racks are changed at a time.
 const AT_ONCE: usize = 32;

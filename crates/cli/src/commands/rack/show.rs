@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::commands::status::cycle_words;
 use crate::config::schedule_text;
 use crate::output;
-use crate::stored::{self, Read};
+use ledger::stored::{self, Read};
 
 /// How many cycles are shown, the latest first.
 const CYCLES: usize = 5;

@@ -4,21 +4,22 @@
 use std::collections::BTreeMap;
 
 use bus::{Bucket, BusError, Start};
-use ledger::Ledger;
 use model::cycle::CycleRecord;
 use model::name::RackName;
 use model::rack::RackRecord;
 use model::record::Record;
 use model::subject::key;
 
+use crate::Ledger;
+
 /// A record, or why it cannot be read: always [`BusError::Malformed`].
-pub(crate) type Read<V> = Result<V, BusError>;
+pub type Read<V> = Result<V, BusError>;
 
 /// Shows every record of a bucket to `see`, with its key, and keeps none.
 ///
 /// # Errors
 /// When the broker cannot be asked.
-pub(crate) async fn each<V: Record>(
+pub async fn each<V: Record>(
     bucket: &Bucket<V>,
     mut see: impl FnMut(&str, Read<V>),
 ) -> Result<(), BusError> {
@@ -42,9 +43,10 @@ pub(crate) async fn each<V: Record>(
 }
 
 /// All racks. A key that is no rack's name was not written by racktick.
-pub(crate) async fn racks(
-    ledger: &Ledger,
-) -> Result<BTreeMap<RackName, Read<RackRecord>>, BusError> {
+///
+/// # Errors
+/// When the broker cannot be asked.
+pub async fn racks(ledger: &Ledger) -> Result<BTreeMap<RackName, Read<RackRecord>>, BusError> {
     let mut racks = BTreeMap::new();
     each(ledger.racks(), |key, record| {
         if let Ok(rack) = RackName::new(key) {
@@ -56,7 +58,10 @@ pub(crate) async fn racks(
 }
 
 /// Shows the cycles of one rack to `see`.
-pub(crate) async fn cycles_of(
+///
+/// # Errors
+/// When the broker cannot be asked.
+pub async fn cycles_of(
     ledger: &Ledger,
     rack: &RackName,
     mut see: impl FnMut(&str, Read<CycleRecord>),

@@ -1,0 +1,110 @@
+// Keeps the page true: the server sends the parts that changed, as they are now. Without this script every page still
+// shows the moment it was opened.
+"use strict";
+
+const live = document.getElementById("live");
+const parts = document.getElementById("parts");
+const pause = document.getElementById("pause");
+let heard = Date.now();
+let source = null;
+
+function say(state, text) {
+  if (live.dataset.state === state && live.textContent === text) return;
+  live.dataset.state = state;
+  live.textContent = text;
+}
+
+// Times in the reader's own clock, with how long ago; the exact UTC stays in the title.
+const hour = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "short" });
+const steps = [["s", 60], ["min", 60], ["h", 24], ["d", Infinity]];
+
+function clock(time) {
+  const today = new Date(time).toDateString() === new Date().toDateString();
+  return (today ? hour : day).format(time);
+}
+
+function ago(time) {
+  let left = Math.round((Date.now() - time) / 1000);
+  const later = left < 0;
+  left = Math.abs(left);
+  for (const [unit, size] of steps) {
+    if (left < size) return later ? `in ${left} ${unit}` : `${left} ${unit} ago`;
+    left = Math.round(left / size);
+  }
+}
+
+function tellTimes(root) {
+  for (const element of root.querySelectorAll("time")) {
+    element.title ||= element.textContent;
+    const time = new Date(element.dateTime);
+    element.textContent = `${clock(time)} (${ago(time)})`;
+  }
+}
+
+// What the reader is at must not be lost: the focus goes to the same element of the new part, and a form that is being
+// filled in stays as it is.
+function put(change) {
+  const focus = document.activeElement;
+  const where = focus && parts.contains(focus) && (focus.id ? `#${CSS.escape(focus.id)}` : focus.getAttribute("href"));
+  change();
+  if (!where || document.activeElement === focus) return;
+  const again = where.startsWith("#")
+    ? parts.querySelector(where)
+    : [...parts.querySelectorAll("a")].find((link) => link.getAttribute("href") === where);
+  again?.focus({ preventScroll: true });
+}
+
+function replace(text) {
+  const template = document.createElement("template");
+  template.innerHTML = text;
+  const part = template.content.firstElementChild;
+  const old = document.getElementById(part.id);
+  if (!old || (old.contains(document.activeElement) && document.activeElement.form)) return;
+  tellTimes(part);
+  put(() => old.replaceWith(part));
+}
+
+function replaceAll(text) {
+  const editing = parts.contains(document.activeElement) && document.activeElement.form;
+  const template = document.createElement("template");
+  template.innerHTML = text;
+  if (editing) {
+    for (const part of [...template.content.children]) replace(part.outerHTML);
+    return;
+  }
+  tellTimes(template.content);
+  put(() => parts.replaceChildren(template.content));
+}
+
+function listen() {
+  source = new EventSource(location.href);
+  const now = () => {
+    heard = Date.now();
+    say("live", "live");
+  };
+  source.onopen = now;
+  source.addEventListener("section", (event) => { now(); replace(event.data); });
+  source.addEventListener("all", (event) => { now(); replaceAll(event.data); });
+  // The server ends the stream when it ends itself; a page that is gone is no longer sent. Either way it is tried again.
+  source.onerror = () => {
+    say("stale", `stale: the dashboard does not answer, as of ${clock(heard)}`);
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => live.dataset.state === "stale" && listen(), 3000);
+  };
+}
+
+pause.addEventListener("click", () => {
+  const paused = live.dataset.state !== "paused";
+  pause.setAttribute("aria-pressed", String(paused));
+  if (paused) {
+    source.close();
+    say("paused", `paused, as of ${clock(heard)}`);
+  } else {
+    listen();
+  }
+});
+
+pause.hidden = false;
+tellTimes(document);
+setInterval(() => tellTimes(document), 15000);
+listen();

@@ -1,0 +1,57 @@
+//! Pages, their live updates, and the API, over HTTP.
+
+mod api;
+mod assets;
+mod guard;
+mod live;
+mod pages;
+mod problem;
+mod site;
+
+use std::future::Future;
+use std::io;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use site::{Links, Site};
+
+/// Answers requests on `listener` until `shutdown` resolves. Live updates end then, too: a page that is left open must
+/// not keep the process.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    site: Site,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (ending, ended) = watch::channel(false);
+    let site = site.until(ended);
+    let own = listener.local_addr()?;
+    let pages = Router::new()
+        .route("/", get(pages::fleet::answer))
+        .route("/racks/{rack}", get(pages::rack::answer))
+        .route("/cycles/{cycle}", get(pages::cycle::answer))
+        .route("/machines/{machine}", get(pages::machine::answer))
+        .route("/jobs/{job}", get(pages::job::answer))
+        .route("/trends", get(pages::trends::answer))
+        .route("/now", get(pages::now::answer))
+        .nest("/api/v1", api::routes())
+        .route("/assets/{name}", get(assets::answer))
+        .route("/readyz", get(Site::ready))
+        .fallback(pages::unknown)
+        .layer(from_fn_with_state(own, guard::hosts))
+        .route("/healthz", get(async || "ok\n"))
+        .layer(from_fn(guard::headers))
+        .with_state(site);
+    axum::serve(listener, pages)
+        .with_graceful_shutdown(async move {
+            shutdown.await;
+            ending.send_replace(true);
+        })
+        .await
+}

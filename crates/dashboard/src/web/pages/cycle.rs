@@ -1,0 +1,105 @@
+//! One cycle.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use maud::{Markup, html};
+use model::id::CycleId;
+use rusqlite::Result;
+
+use super::super::site::{Live, Moment, Site};
+use super::decisions::{First, table};
+use super::parts::{counts, cycle_state, maybe_time, rack_link, time};
+use super::{Page, bad, now, words};
+use crate::views::{CycleState, CycleView};
+
+pub(in super::super) async fn answer(
+    State(site): State<Site>,
+    live: Live,
+    Path(cycle): Path<String>,
+) -> Response {
+    match cycle.parse::<CycleId>() {
+        Ok(cycle) => site.page(live, move |moment| page(moment, cycle)).await,
+        Err(error) => bad(&format!("`{cycle}` is no id of a cycle: {error}")),
+    }
+}
+
+fn page(moment: &Moment, cycle: CycleId) -> Result<Option<Page>> {
+    Ok(moment.reading.cycle(cycle)?.map(|view| {
+        let title = format!(
+            "Cycle of {} at {}",
+            view.cycle.rack,
+            view.cycle.at.strftime("%Y-%m-%d %H:%M UTC")
+        );
+        Page::new(title)
+            .part("summary", summary(&view))
+            .section("decisions", "Machines", decisions(&view))
+            .section("timeline", "Time line", timeline(&view))
+    }))
+}
+
+fn summary(view: &CycleView) -> Markup {
+    let cycle = &view.cycle;
+    html! {
+        dl {
+            dt { "Rack" } dd { (rack_link(&cycle.rack)) }
+            dt { "State" } dd { (cycle_state(cycle)) }
+            @if let Some(waits) = waits_for(view) { dt { "Waits for" } dd { (waits) } }
+            dt { "Started by" } dd { bdi { (words::origin(cycle.origin.as_ref())) } }
+            dt { "Decided" } dd { (maybe_time(cycle.planned_at)) }
+            @if let Some(deploy_by) = cycle.deploy_by { dt { "Submits until" } dd { (time(deploy_by)) } }
+            dt { "Machines" } dd { (counts(cycle)) }
+            @if !cycle.counts.reasons.is_empty() {
+                dt { "Left alone" }
+                dd { ul { @for (reason, count) in &cycle.counts.reasons {
+                    li { (count) " " code { (reason) } " " (reason.meaning()) }
+                } } }
+            }
+            dt { "Id" } dd { code { (cycle.cycle) } }
+        }
+    }
+}
+
+/// What must happen before the cycle goes on.
+fn waits_for(view: &CycleView) -> Option<String> {
+    match &view.cycle.state {
+        CycleState::Planning => Some(match view.retries.last() {
+            Some(retry) => format!(
+                "the next attempt at {} ({}: {})",
+                retry.next_at.strftime("%H:%M:%S UTC"),
+                retry.cause,
+                retry.message
+            ),
+            None => "MAAS and Testflinger to say what there is".into(),
+        }),
+        CycleState::Running => {
+            let running = view.cycle.open.saturating_sub(view.unsubmitted);
+            let mut waits = Vec::new();
+            if view.unsubmitted > 0 {
+                waits.push(format!("{} submits", view.unsubmitted));
+            }
+            if running > 0 {
+                waits.push(format!("{running} jobs to end"));
+            }
+            (!waits.is_empty()).then(|| waits.join(" and "))
+        }
+        _ => None,
+    }
+}
+
+fn decisions(view: &CycleView) -> Markup {
+    html! {
+        @if view.unsubmitted > 0 {
+            p.quiet { (view.unsubmitted) " machines to deploy are not listed yet: their jobs are not submitted." }
+        }
+        (table(&First::Machine, &view.decisions))
+    }
+}
+
+fn timeline(view: &CycleView) -> Markup {
+    html! {
+        (now::table(&view.timeline))
+        @for retry in &view.retries {
+            p { "Attempt " (retry.attempt) " failed at " (time(retry.at)) ": " bdi { (retry.cause) ": " (retry.message) } }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Decisions about machines, with what became of them.
+
+use maud::{Markup, html};
+
+use super::parts::{cycle_link, job_link, machine_link, outcome_in_full};
+use super::words;
+use crate::views::{Decision, JobSummary};
+
+/// What a table of decisions has in its first column.
+pub(super) enum First {
+    /// The machine: the table is about one cycle.
+    Machine,
+    /// The cycle: the table is about one machine.
+    Cycle,
+}
+
+pub(super) fn table(first: &First, decisions: &[Decision]) -> Markup {
+    html! {
+        @if decisions.is_empty() { p.quiet { "none yet" } } @else {
+            div.wide { table {
+                thead { tr {
+                    th { @match first { First::Machine => "machine", First::Cycle => "cycle" } }
+                    th { "decision" } th { "what became of it" }
+                } }
+                tbody { @for decision in decisions {
+                    tr {
+                        th scope="row" { @match first {
+                            First::Machine => (machine_link(&decision.machine)),
+                            First::Cycle => (cycle_link(decision.cycle, decision.at)),
+                        } }
+                        td { (decided(decision)) }
+                        td { (became(decision)) }
+                    }
+                } }
+            } }
+        }
+    }
+}
+
+/// Whether it was to be deployed, and if not, why.
+pub(super) fn decided(decision: &Decision) -> Markup {
+    html! {
+        @match &decision.skip {
+            None => "deploy",
+            Some(skip) => {
+                span.badge.skipped { "– left alone" } " " code { (skip.reason) } " " bdi { (words::skip_words(skip)) }
+            },
+        }
+    }
+}
+
+fn became(decision: &Decision) -> Markup {
+    html! {
+        @match &decision.job {
+            Some(job) => (job_link(job.job, state(job))),
+            None if decision.skip.is_some() => "–",
+            None => "no job yet",
+        }
+    }
+}
+
+/// A job's outcome, or where it is.
+pub(super) fn state(job: &JobSummary) -> Markup {
+    html! {
+        @match &job.outcome {
+            Some(outcome) => (outcome_in_full(outcome)),
+            None => {
+                span.badge.deploying { "▶ " (job.state.as_deref().unwrap_or("submitted")) }
+                @if job.overdue_at.is_some() { " " span.badge.failed { "overdue" } }
+            },
+        }
+        @if let Some(doubled) = &job.doubled {
+            " " span.badge.failed { "seen " (doubled.entries) " times in Testflinger" }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The front page: which machines deploy, since when, what goes on, what comes next, and who was left alone.
+
+use axum::extract::{Query, State};
+use axum::response::Response;
+use maud::{Markup, html};
+use rusqlite::Result;
+use serde::Deserialize;
+
+use super::super::site::{Live, Moment, Site};
+use super::parts::{
+    cycle_link, cycle_state, health, job_link, machine_link, outcome_in_full, rack_link, since,
+    time,
+};
+use super::{Page, words};
+use crate::history::standing::Health;
+use crate::views::{Cell, Fleet, RackCard, Totals};
+
+/// How many of the machines that do not deploy are listed at the top; the cells show all.
+const LISTED: usize = 30;
+
+/// Which machines are wanted. Nothing means all.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(in super::super) struct Filter {
+    /// A part of the machine's or the rack's name, or of the code why it was left alone.
+    #[serde(default)]
+    q: String,
+    /// A health by its word, `deploying`, or `left_alone`.
+    #[serde(default)]
+    state: String,
+}
+
+/// What can be chosen beside a health.
+const DEPLOYING: &str = "deploying";
+const LEFT_ALONE: &str = "left_alone";
+
+pub(in super::super) async fn answer(
+    State(site): State<Site>,
+    live: Live,
+    Query(filter): Query<Filter>,
+) -> Response {
+    site.page(live, move |moment| page(moment, &filter).map(Some))
+        .await
+}
+
+fn page(moment: &Moment, filter: &Filter) -> Result<Page> {
+    let mut fleet = moment.reading.fleet()?;
+    if filter.is_set() {
+        for rack in &mut fleet.racks {
+            rack.cells
+                .retain(|cell| filter.lets_through(rack.rack.as_str(), cell));
+        }
+        fleet.racks.retain(|rack| !rack.cells.is_empty());
+    }
+    let mut page = Page::new("Fleet")
+        .at("/")
+        .part("totals", totals(&fleet, filter))
+        .part("find", find(filter));
+    if fleet.racks.is_empty() {
+        let empty = match filter.is_set() {
+            true => html! { p { "No machine is like that. " a href="/" { "Show all" } } },
+            false => html! {
+                p { "No rack has ticked yet. Add one: " code { "racktick rack add <MAAS tag>" } }
+            },
+        };
+        return Ok(page.part("none", empty));
+    }
+    page = page.part("attention", attention(&fleet));
+    for rack in &fleet.racks {
+        let id = format!("rack-{}", rack.rack);
+        page = page.part(&id, card(moment, rack));
+    }
+    Ok(page)
+}
+
+impl Filter {
+    fn is_set(&self) -> bool {
+        !self.q.is_empty() || !self.state.is_empty()
+    }
+
+    fn lets_through(&self, rack: &str, cell: &Cell) -> bool {
+        let skip = cell.decision.skip.as_ref();
+        let state = match self.state.as_str() {
+            "" => true,
+            DEPLOYING => cell.job.is_some(),
+            LEFT_ALONE => skip.is_some(),
+            word => cell.health.as_str() == word,
+        };
+        let q = self.q.to_lowercase();
+        let has = |text: &str| text.to_lowercase().contains(&q);
+        state
+            && (has(cell.machine.as_str())
+                || has(rack)
+                || skip.is_some_and(|skip| has(skip.reason.as_str())))
+    }
+}
+
+fn totals(fleet: &Fleet, filter: &Filter) -> Markup {
+    let Totals {
+        racks,
+        machines,
+        health,
+        deploying,
+        cycles,
+    } = &fleet.totals;
+    let left_alone = fleet
+        .racks
+        .iter()
+        .flat_map(|rack| &rack.cells)
+        .filter(|cell| cell.decision.skip.is_some());
+    let chosen = |state: &str| (filter.state == state).then_some("true");
+    html! {
+        p.totals {
+            (machines) " machines in " (racks) " racks: "
+            @for state in Health::ALL {
+                @if let Some(count) = health.get(&state) {
+                    a class={ "badge " (state.as_str()) } href={ "/?state=" (state.as_str()) }
+                        aria-current=[chosen(state.as_str())] title=(words::health_meaning(state)) {
+                        span aria-hidden="true" { (words::shape(state)) } " " (count) " " (state.as_str())
+                    }
+                    " "
+                }
+            }
+            a.badge.deploying href={ "/?state=" (DEPLOYING) } aria-current=[chosen(DEPLOYING)] {
+                span aria-hidden="true" { "▶" } " " (deploying) " deploying now"
+            }
+            " "
+            a.badge.skipped href={ "/?state=" (LEFT_ALONE) } aria-current=[chosen(LEFT_ALONE)] {
+                span aria-hidden="true" { "–" } " " (left_alone.count()) " left alone"
+            }
+            " · " (cycles) " cycles running"
+        }
+        p.quiet {
+            @match fleet.as_of.newest_event {
+                Some(at) => { "newest event " (time(at)) },
+                None => "no event yet",
+            }
+        }
+    }
+}
+
+fn find(filter: &Filter) -> Markup {
+    html! {
+        form.find method="get" action="/" role="search" {
+            label for="q" { "Find" }
+            input #q type="search" name="q" value=(filter.q) placeholder="machine, rack or reason";
+            label for="state" { "State" }
+            select #state name="state" {
+                option value="" selected[filter.state.is_empty()] { "any" }
+                @for state in Health::ALL.map(Health::as_str).into_iter().chain([DEPLOYING, LEFT_ALONE]) {
+                    option value=(state) selected[filter.state == state] { (state.replace('_', " ")) }
+                }
+            }
+            button { "Show" }
+            @if filter.is_set() { a href="/" { "Show all" } }
+        }
+    }
+}
+
+/// The machines that do not deploy, with what failed.
+fn attention(fleet: &Fleet) -> Markup {
+    let mut bad: Vec<&Cell> = fleet
+        .racks
+        .iter()
+        .flat_map(|rack| &rack.cells)
+        .filter(|cell| cell.health <= Health::Suspect)
+        .collect();
+    bad.sort_by_key(|cell| (cell.health, cell.since, &cell.machine));
+    bad.dedup_by_key(|cell| &cell.machine);
+    let more = bad.len().saturating_sub(LISTED);
+    html! {
+        @if !bad.is_empty() {
+            h2 { (bad.len()) @if bad.len() == 1 { " machine does not deploy" } @else { " machines do not deploy" } }
+            div.wide { table {
+                thead { tr { th { "machine" } th { "health" } th { "since" } th { "last job" } } }
+                tbody { @for cell in bad.iter().take(LISTED) {
+                    tr {
+                        th scope="row" { (machine_link(&cell.machine)) }
+                        td { (health(cell.health)) }
+                        td { (since(cell)) }
+                        td { @if let Some(last) = &cell.last { (job_link(last.job, outcome_in_full(&last.outcome))) } }
+                    }
+                } }
+            } }
+            @if more > 0 { p.quiet { "and " (more) " more below" } }
+        }
+    }
+}
+
+fn card(moment: &Moment, card: &RackCard) -> Markup {
+    let record = moment.schedules.racks.get(&card.rack);
+    html! {
+        h2 { "Rack " (rack_link(&card.rack)) }
+        p {
+            @match (record.map(|record| &record.paused), moment.schedules.next_slot(&card.rack, moment.now())) {
+                (Some(Some(pause)), _) => {
+                    span.badge.paused { "paused" } " by " bdi { (pause.by) } " since " (time(pause.at))
+                    @if !pause.why.is_empty() { ": " bdi { (pause.why) } }
+                },
+                (Some(None), Some(slot)) => { "next slot " (time(slot)) },
+                (Some(None), None) => "no slot comes any more",
+                (None, _) => "ticked by hand only: it has no schedule",
+            }
+        }
+        @for cycle in &card.running {
+            p { "cycle of " (cycle_link(cycle.cycle, cycle.at)) " " (cycle_state(cycle)) }
+        }
+        @if let (true, Some(last)) = (card.running.is_empty(), &card.last) {
+            p { "last cycle " (cycle_link(last.cycle, last.at)) " " (cycle_state(last)) }
+        }
+        ul.cells { @for cell in &card.cells { li { (self::cell(cell)) } } }
+    }
+}
+
+/// A machine as a link: its shape, its name, and in words what is not as it should be.
+fn cell(cell: &Cell) -> Markup {
+    let skip = cell.decision.skip.as_ref();
+    html! {
+        a class={ "cell " (cell.health.as_str()) }
+            href={ "/machines/" (super::parts::in_address(cell.machine.as_str())) } {
+            span aria-hidden="true" { (words::shape(cell.health)) } " "
+            bdi.name { (cell.machine) }
+            @if cell.health == Health::Ok { span.hidden { " ok" } } @else { " " span.word { (cell.health.as_str()) } }
+            @if let Some(job) = &cell.job {
+                " " span.now { "▶ " (job.state.as_deref().unwrap_or("submitted")) @if job.overdue { ", overdue" } }
+            }
+            @if let Some(skip) = skip { " " span.skip title=(words::skip_words(skip)) { "– " (skip.reason) } }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! One job.
+
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use maud::{Markup, html};
+use model::id::JobId;
+use rusqlite::Result;
+use serde_json::Value;
+
+use super::super::site::{Live, Moment, Site};
+use super::decisions;
+use super::parts::{machine_link, maybe_time, rack_link, span, time};
+use super::{Page, bad};
+use crate::views::{JobView, PhaseView};
+
+/// How long the bar of the longest phase is, and how high a bar is.
+const BAR: (f64, u32) = (160.0, 12);
+
+pub(in super::super) async fn answer(
+    State(site): State<Site>,
+    live: Live,
+    Path(job): Path<String>,
+) -> Response {
+    match job.parse::<JobId>() {
+        Ok(job) => site.page(live, move |moment| page(moment, job)).await,
+        Err(error) => bad(&format!("`{job}` is no id of a job: {error}")),
+    }
+}
+
+fn page(moment: &Moment, job: JobId) -> Result<Option<Page>> {
+    Ok(moment.reading.job(job)?.map(|view| {
+        Page::new(format!("Job of {}", view.job.machine))
+            .part("summary", summary(moment, &view))
+            .section("phases", "Phases", phases(&view.phases))
+            .section("looks", "Looks", looks(&view))
+    }))
+}
+
+fn summary(moment: &Moment, view: &JobView) -> Markup {
+    let job = &view.job;
+    html! {
+        dl {
+            dt { "State" } dd { (decisions::state(job)) }
+            dt { "Machine" } dd { (machine_link(&job.machine)) }
+            dt { "Rack" } dd { (rack_link(&job.rack)) }
+            dt { "Cycle" } dd { a href={ "/cycles/" (job.cycle) } { (job.cycle) } }
+            dt { "Submitted" } dd { (maybe_time(job.submitted_at)) }
+            @match job.outcome_at {
+                Some(at) => { dt { "Over" } dd { (time(at)) } },
+                None => { dt { "Overdue" } dd { (maybe_time(job.deadline)) } },
+            }
+            @if let Some(cancel) = &view.cancel {
+                dt { "Cancelled by" }
+                dd { bdi { (cancel.by) } " at " (time(cancel.at)) @if !cancel.why.is_empty() { ": " bdi { (cancel.why) } } }
+            }
+            @if let Some(device) = view.device.as_ref().and_then(Value::as_object) {
+                @for (name, value) in device {
+                    dt { bdi { (name.replace('_', " ")) } }
+                    dd { bdi { @match value { Value::String(text) => (text), other => (other) } } }
+                }
+            }
+            dt { "Id" }
+            dd {
+                code { (job.job) }
+                @if let Some(testflinger) = &moment.links.testflinger {
+                    " " a href={ (testflinger) "/jobs/" (job.job) } { "in Testflinger" }
+                }
+            }
+        }
+    }
+}
+
+/// Phases with how long they took, as a table with a bar each.
+pub(super) fn phases(phases: &[PhaseView]) -> Markup {
+    let longest = phases
+        .iter()
+        .filter_map(|phase| phase.lasted)
+        .max()
+        .unwrap_or_default();
+    html! {
+        @if phases.is_empty() { p.quiet { "no phase was seen" } } @else {
+            div.wide { table {
+                thead { tr { th { "phase" } th { "result" } th { "took about" } th { } } }
+                tbody { @for phase in phases {
+                    tr {
+                        th scope="row" { (phase.phase) }
+                        td { @match phase.status {
+                            Some(0) => span.badge.passed { "● ok" },
+                            Some(status) => span.badge.failed { "✖ exit status " (status) },
+                            None => "–",
+                        } }
+                        td { (span(phase.lasted)) }
+                        td { (bar(phase, longest)) }
+                    }
+                } }
+            } }
+        }
+    }
+}
+
+fn bar(phase: &PhaseView, longest: Duration) -> Markup {
+    let (most, height) = BAR;
+    let share = match (phase.lasted, longest.is_zero()) {
+        (Some(lasted), false) => lasted.as_secs_f64() / longest.as_secs_f64(),
+        _ => 0.0,
+    };
+    let class = if phase.status.unwrap_or(0) == 0 {
+        "bar"
+    } else {
+        "bar failed"
+    };
+    html! {
+        svg width=(most) height=(height) aria-hidden="true" {
+            rect class=(class) width=(format!("{:.1}", most * share)) height=(height) rx="2" {}
+        }
+    }
+}
+
+fn looks(view: &JobView) -> Markup {
+    html! {
+        @if view.looks.is_empty() { p.quiet { "no look has seen a state yet" } } @else {
+            ol { @for look in &view.looks { li { (time(look.at)) " " bdi { (look.state) } } } }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The pages. Each is made of sections, which are sent again one by one as they change.
+
+pub(super) mod cycle;
+mod decisions;
+pub(super) mod fleet;
+pub(super) mod job;
+pub(super) mod machine;
+pub(super) mod now;
+mod parts;
+pub(super) mod rack;
+pub(super) mod trends;
+mod words;
+
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
+use maud::{DOCTYPE, Markup, html};
+
+use super::site::Moment;
+use crate::history::HistoryError;
+use parts::time;
+
+/// A page before it is dressed.
+pub(super) struct Page {
+    title: String,
+    /// Its entry in the navigation, if it has one.
+    here: Option<&'static str>,
+    sections: Vec<Section>,
+}
+
+/// A part of a page: one element with an id.
+pub(super) struct Section {
+    /// The id.
+    pub(super) id: String,
+    /// The element.
+    pub(super) html: String,
+}
+
+/// Where the navigation leads.
+const NAVIGATION: [(&str, &str); 3] = [("/", "Fleet"), ("/now", "Now"), ("/trends", "Trends")];
+
+impl Page {
+    fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            here: None,
+            sections: Vec::new(),
+        }
+    }
+
+    fn at(self, here: &'static str) -> Self {
+        Self {
+            here: Some(here),
+            ..self
+        }
+    }
+
+    /// Adds a part with a heading.
+    fn section(self, id: &str, heading: &str, content: Markup) -> Self {
+        self.part(id, html! { h2 { (heading) } (content) })
+    }
+
+    /// Adds a part without one.
+    fn part(mut self, id: &str, content: Markup) -> Self {
+        let html = html! { section id=(id) { (content) } };
+        self.sections.push(Section {
+            id: id.to_owned(),
+            html: html.into_string(),
+        });
+        self
+    }
+}
+
+/// The parts of a page, with how it stands with what they say at the top.
+pub(super) fn sections(moment: &Moment, page: Page) -> Vec<Section> {
+    let standing = html! { div #standing { (standing(moment)) } };
+    let mut sections = vec![Section {
+        id: "standing".into(),
+        html: standing.into_string(),
+    }];
+    sections.extend(page.sections);
+    sections
+}
+
+/// The whole text of a page.
+pub(super) fn whole(moment: &Moment, page: Option<Page>) -> rusqlite::Result<Option<String>> {
+    Ok(page.map(|page| {
+        let (title, here) = (page.title.clone(), page.here);
+        let parts = sections(moment, page);
+        let parts: String = parts.into_iter().map(|section| section.html).collect();
+        dressed(&title, here, maud::PreEscaped(parts)).into_string()
+    }))
+}
+
+fn dressed(title: &str, here: Option<&str>, content: Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · racktick" }
+                link rel="icon" href="/assets/icon.svg";
+                link rel="stylesheet" href="/assets/style.css";
+                script src="/assets/live.js" defer {}
+            }
+            body {
+                a.skip href="#content" { "To the content" }
+                header {
+                    a.brand href="/" { "racktick" }
+                    nav aria-label="Main" {
+                        @for (path, name) in NAVIGATION {
+                            a href=(path) aria-current=[(here == Some(path)).then_some("page")] { (name) }
+                        }
+                    }
+                    p #live role="status" { "not live: this page shows the moment it was opened" }
+                    button #pause type="button" hidden aria-pressed="false" { "Pause" }
+                }
+                main #content tabindex="-1" {
+                    h1 { (title) }
+                    div #parts { (content) }
+                }
+            }
+        }
+    }
+}
+
+/// As of when everything on the page is true, and a warning when that is not now.
+fn standing(moment: &Moment) -> Markup {
+    let progress = moment.progress;
+    html! {
+        @match (progress.at, moment.cut_off_since()) {
+            (None, _) => p.alarm role="alert" {
+                "The event stream was not read yet since the dashboard started: what is here may be old."
+            },
+            (Some(_), Some(since)) => p.alarm role="alert" {
+                "The broker was not heard of since " (time(since)) ": what is here is as of then. \
+                 The dashboard tries again by itself; "
+                code { "racktick doctor" } " says what is wrong."
+            },
+            (Some(_), None) if progress.pending > 0 => p.alarm role="status" {
+                "Events are still being read: " (progress.pending) " are to come."
+            },
+            (Some(_), None) => {}
+        }
+    }
+}
+
+/// The answer to an address that is none.
+pub(super) async fn unknown() -> Response {
+    not_there().into_response()
+}
+
+/// The answer when no event told of what is asked for.
+pub(super) fn not_there() -> impl IntoResponse + use<> {
+    let page = dressed(
+        "Nothing there",
+        None,
+        html! {
+            p { "No event has told of this, or it is older than what is kept. " a href="/" { "To the fleet" } "." }
+        },
+    );
+    (StatusCode::NOT_FOUND, Html(page.into_string()))
+}
+
+/// The answer when an address holds something that is no name, id or number.
+fn bad(what: &str) -> Response {
+    let page = dressed(
+        "Not understood",
+        None,
+        html! { p { (what) } p { a href="/" { "To the fleet" } } },
+    );
+    (StatusCode::BAD_REQUEST, Html(page.into_string())).into_response()
+}
+
+/// The answer when the history cannot be read.
+pub(super) fn broken(error: &HistoryError) -> impl IntoResponse + use<> {
+    let error = error as &dyn std::error::Error;
+    tracing::error!(error, "a page was not made");
+    let page = dressed(
+        "Out of order",
+        None,
+        html! { p { "The history file cannot be read. The dashboard's log says why." } },
+    );
+    (StatusCode::INTERNAL_SERVER_ERROR, Html(page.into_string()))
+}

@@ -1,0 +1,132 @@
+//! What happens, as it happens.
+
+use axum::extract::{Query, State};
+use axum::response::Response;
+use maud::{Markup, html};
+use model::name::{MachineName, RackName};
+use rusqlite::Result;
+use serde::Deserialize;
+
+use super::super::site::{Live, Moment, Site};
+use super::parts::{in_address, job_link, machine_link, older, rack_link, time};
+use super::{Page, bad};
+use crate::views::{Cursor, EventFilter, EventView};
+
+/// How many events one page has.
+const EVENTS: usize = 100;
+
+/// Which events are wanted, as the form says it: what is empty is not asked for.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(in super::super) struct Filter {
+    #[serde(default)]
+    rack: String,
+    #[serde(default)]
+    machine: String,
+    #[serde(default)]
+    kind: String,
+    after: Option<Cursor>,
+}
+
+/// All kinds of events that can be asked for.
+const KINDS: [&str; 13] = [
+    "cycle.started",
+    "cycle.planned",
+    "cycle.retrying",
+    "cycle.failed",
+    "cycle.finished",
+    "tick.missed",
+    "machine.skipped",
+    "job.submitted",
+    "job.rejected",
+    "job.progressed",
+    "job.overdue",
+    "job.doubled",
+    "job.finished",
+];
+
+pub(in super::super) async fn answer(
+    State(site): State<Site>,
+    live: Live,
+    Query(form): Query<Filter>,
+) -> Response {
+    match form.filter() {
+        Ok(filter) => {
+            site.page(live, move |moment| page(moment, &form, &filter).map(Some))
+                .await
+        }
+        Err(why) => bad(&why),
+    }
+}
+
+impl Filter {
+    fn filter(&self) -> std::result::Result<EventFilter, String> {
+        let set = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
+        let rack = set(&self.rack).map(RackName::new).transpose();
+        let machine = set(&self.machine).map(MachineName::new).transpose();
+        Ok(EventFilter {
+            rack: rack.map_err(|why| why.to_string())?,
+            machine: machine.map_err(|why| why.to_string())?,
+            cycle: None,
+            kind: set(&self.kind),
+        })
+    }
+
+    /// The address of this page without its place in the list.
+    fn address(&self) -> String {
+        format!(
+            "/now?rack={}&machine={}&kind={}",
+            in_address(&self.rack),
+            in_address(&self.machine),
+            in_address(&self.kind)
+        )
+    }
+}
+
+fn page(moment: &Moment, form: &Filter, filter: &EventFilter) -> Result<Page> {
+    let events = moment.reading.events(filter, form.after, EVENTS)?;
+    let list = html! { (table(&events.page.items)) (older(&form.address(), events.page.next)) };
+    Ok(Page::new("Now")
+        .at("/now")
+        .part("find", find(form))
+        .part("events", list))
+}
+
+fn find(form: &Filter) -> Markup {
+    html! {
+        form.find method="get" action="/now" role="search" {
+            label for="rack" { "Rack" } input #rack name="rack" value=(form.rack) size="12";
+            label for="machine" { "Machine" } input #machine name="machine" value=(form.machine) size="20";
+            label for="kind" { "Kind" }
+            select #kind name="kind" {
+                option value="" selected[form.kind.is_empty()] { "any" }
+                @for kind in KINDS { option value=(kind) selected[form.kind == kind] { (kind) } }
+            }
+            button { "Show" }
+        }
+    }
+}
+
+/// Events as a table.
+pub(super) fn table(events: &[EventView]) -> Markup {
+    html! {
+        @if events.is_empty() { p.quiet { "no events" } } @else {
+            div.wide { table {
+                thead { tr { th { "time" } th { "event" } th { "rack" } th { "machine" } th { "what" } } }
+                tbody { @for event in events {
+                    tr {
+                        td { (time(event.at)) }
+                        td { a href={ "/cycles/" (event.cycle) } { (event.kind) } }
+                        td { (rack_link(&event.rack)) }
+                        td { @if let Some(machine) = &event.machine { (machine_link(machine)) } }
+                        td { @match (&event.word, event.job) {
+                            (Some(word), Some(job)) => (job_link(job, html! { bdi { (word) } })),
+                            (None, Some(job)) => (job_link(job, html! { "job" })),
+                            (Some(word), None) => bdi { (word) },
+                            (None, None) => {},
+                        } }
+                    }
+                } }
+            } }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! One rack.
+
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use maud::{Markup, html};
+use model::name::RackName;
+use rusqlite::Result;
+use serde::Deserialize;
+
+use super::super::site::{Live, Moment, Site};
+use super::parts::{
+    cycle_link, cycle_state, cycles, health, in_address, machine_link, maybe_time, older, since,
+    strip, time,
+};
+use super::{Page, bad, words};
+use crate::views::{Cursor, RackView};
+
+/// How many cycles a page of older ones has.
+const CYCLES: usize = 50;
+
+/// From where on a list is wanted.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(in super::super) struct After {
+    pub(super) after: Option<Cursor>,
+}
+
+pub(in super::super) async fn answer(
+    State(site): State<Site>,
+    live: Live,
+    Path(rack): Path<String>,
+    Query(after): Query<After>,
+) -> Response {
+    match RackName::new(rack) {
+        Ok(rack) => {
+            site.page(live, move |moment| page(moment, &rack, after.after))
+                .await
+        }
+        Err(error) => bad(&error.to_string()),
+    }
+}
+
+fn page(moment: &Moment, rack: &RackName, after: Option<Cursor>) -> Result<Option<Page>> {
+    let here = format!("/racks/{}", in_address(rack.as_str()));
+    let page = Page::new(format!("Rack {rack}"));
+    if let Some(after) = after {
+        let found = moment.reading.cycles(Some(rack), Some(after), CYCLES)?;
+        let list = html! { (cycles(&found.items)) (older(&here, found.next)) };
+        return Ok(Some(page.section("cycles", "Older cycles", list)));
+    }
+    let view = moment.reading.rack(rack)?;
+    let record = moment.schedules.racks.contains_key(rack);
+    if view.is_none() && !record {
+        return Ok(None);
+    }
+    let page = page.part("schedule", schedule(moment, rack));
+    let Some(view) = view else {
+        let none = html! { p { "It has not ticked yet." } };
+        return Ok(Some(page.section("machines", "Machines", none)));
+    };
+    let list = html! { (cycles(&view.cycles.items)) (older(&here, view.cycles.next)) };
+    Ok(Some(
+        page.part("running", running(&view))
+            .section("machines", "Machines", machines(&view))
+            .section("cycles", "Cycles", list),
+    ))
+}
+
+fn schedule(moment: &Moment, rack: &RackName) -> Markup {
+    let Some(record) = moment.schedules.racks.get(rack) else {
+        return html! {
+            p {
+                "It has no schedule: it is ticked by hand only. "
+                code { "racktick rack add " bdi { (rack) } } " gives it one."
+            }
+        };
+    };
+    let changes = record.policy.clone();
+    let changes = serde_json::to_value(changes).ok();
+    let changes = changes
+        .as_ref()
+        .and_then(|changes| changes.as_object())
+        .filter(|changes| !changes.is_empty());
+    html! {
+        dl {
+            dt { "Schedule" } dd { (words::schedule(&record.schedule)) }
+            dt { "Next slot" } dd { (maybe_time(moment.schedules.next_slot(rack, moment.now()))) }
+            @if let Some(pause) = &record.paused {
+                dt { "Paused" }
+                dd {
+                    span.badge.paused { "paused" } " by " bdi { (pause.by) } " since " (time(pause.at))
+                    @if !pause.why.is_empty() { ": " bdi { (pause.why) } }
+                }
+            }
+            dt { "Policy" }
+            dd {
+                @match changes {
+                    None => "the default",
+                    Some(changes) => {
+                        "the default, but "
+                        @for (number, (name, value)) in changes.iter().enumerate() {
+                            @if number > 0 { ", " }
+                            code { (name) " = " (value) }
+                        }
+                    },
+                }
+            }
+            dt { "Added" } dd { (time(record.added_at)) }
+        }
+    }
+}
+
+fn running(view: &RackView) -> Markup {
+    html! {
+        @for cycle in &view.running {
+            p { "Running: cycle of " (cycle_link(cycle.cycle, cycle.at)) " " (cycle_state(cycle)) }
+        }
+    }
+}
+
+fn machines(view: &RackView) -> Markup {
+    html! {
+        div.wide { table {
+            thead { tr { th { "machine" } th { "health" } th { "since" } th { "last jobs" } th { "last decision" } } }
+            tbody { @for machine in &view.machines {
+                tr {
+                    th scope="row" { (machine_link(&machine.cell.machine)) }
+                    td { (health(machine.cell.health)) }
+                    td { (since(&machine.cell)) }
+                    td { (strip(&machine.verdicts)) }
+                    td { @match (&machine.cell.job, &machine.cell.decision.skip) {
+                        (Some(job), _) => {
+                            a.badge.deploying href={ "/jobs/" (job.job) } {
+                                "▶ " (job.state.as_deref().unwrap_or("submitted"))
+                            }
+                        },
+                        (None, Some(skip)) => { "left alone: " bdi { (words::skip_words(skip)) } },
+                        (None, None) => "deploy",
+                    } }
+                }
+            } }
+        } }
+    }
+}

@@ -1,0 +1,155 @@
+//! What codes mean, in words for people.
+
+use std::time::Duration;
+
+use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
+use model::cycle::{MissedCause, Origin};
+use model::outcome::{FailCause, LostCause, Outcome, Skip};
+use model::schedule::Schedule;
+
+use crate::history::standing::Health;
+use crate::views::CycleState;
+
+/// The shape that stands for a health beside its word, for who does not see colours.
+pub(super) fn shape(health: Health) -> &'static str {
+    match health {
+        Health::Quarantined => "■",
+        Health::Failing => "✖",
+        Health::Suspect => "▲",
+        Health::Stale => "◌",
+        Health::Unknown => "?",
+        Health::Ok => "●",
+    }
+}
+
+/// What a health means, in one sentence.
+pub(super) fn health_meaning(health: Health) -> &'static str {
+    match health {
+        Health::Quarantined => "It failed so often in a row that it is left alone.",
+        Health::Failing => "It failed at least twice in a row.",
+        Health::Suspect => "It failed the last time.",
+        Health::Stale => "It deployed the last time, more than 7 days ago.",
+        Health::Unknown => "Nothing was proved yet.",
+        Health::Ok => "It deployed the last time.",
+    }
+}
+
+/// The shape that stands for an outcome.
+pub(super) fn outcome_shape(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Passed => "●",
+        Outcome::Failed { .. } => "✖",
+        Outcome::Cancelled => "⊘",
+        Outcome::Lost { .. } => "?",
+        Outcome::Rejected { .. } => "⊗",
+        Outcome::Skipped(_) => "–",
+    }
+}
+
+/// What became of a job, in one sentence without its first word.
+pub(super) fn outcome_detail(outcome: &Outcome) -> Option<String> {
+    Some(match outcome {
+        Outcome::Passed | Outcome::Cancelled => return None,
+        Outcome::Failed {
+            cause,
+            phase,
+            exit_code,
+        } => {
+            let phase = phase.map_or("a phase", |phase| phase.as_str());
+            let exit = match exit_code {
+                Some(code) => format!("exit status {code}"),
+                None => "no exit status".into(),
+            };
+            match cause {
+                FailCause::Phase => format!("in {phase}, {exit}"),
+                FailCause::Killed => {
+                    format!("in {phase}: killed, and nobody was seen to cancel it")
+                }
+                FailCause::RecoveryFailed => {
+                    "the machine could not be recovered, and its agent went offline".into()
+                }
+                FailCause::NotProvisioned => "it ended without having provisioned".into(),
+            }
+        }
+        Outcome::Lost { cause } => match cause {
+            LostCause::Deadline => "it ran past its deadline and was cancelled".into(),
+            LostCause::Gone => "Testflinger no longer knows it".into(),
+        },
+        Outcome::Rejected { status, message } => match message.as_str() {
+            "" => format!("Testflinger answered {status}"),
+            message => format!("Testflinger answered {status}: {message}"),
+        },
+        Outcome::Skipped(skip) => skip_words(skip),
+    })
+}
+
+/// Why a machine was left alone.
+pub(super) fn skip_words(skip: &Skip) -> String {
+    match &skip.detail {
+        None => skip.reason.meaning().to_owned(),
+        Some(detail) => format!(
+            "{} ({detail}).",
+            skip.reason.meaning().trim_end_matches('.')
+        ),
+    }
+}
+
+/// What started a cycle.
+pub(super) fn origin(origin: Option<&Origin>) -> String {
+    match origin {
+        None => "-".into(),
+        Some(Origin::Slot { .. }) => "schedule".into(),
+        Some(Origin::Manual { by, reason }) => {
+            let by = by.as_deref().map(|by| format!(" by {by}"));
+            let reason = reason.as_deref().map(|reason| format!(": {reason}"));
+            format!(
+                "by hand{}{}",
+                by.unwrap_or_default(),
+                reason.unwrap_or_default()
+            )
+        }
+    }
+}
+
+/// How far a cycle is, in a word.
+pub(super) fn cycle_word(state: &CycleState) -> &'static str {
+    match state {
+        CycleState::Planning => "planning",
+        CycleState::Running => "running",
+        CycleState::Finished { .. } => "finished",
+        CycleState::Failed { .. } => "failed",
+        CycleState::Missed { .. } => "missed",
+    }
+}
+
+/// Why a tick was not run.
+pub(super) fn missed(cause: MissedCause) -> &'static str {
+    match cause {
+        MissedCause::Removed => "the rack is gone",
+        MissedCause::Paused => "the rack is paused",
+        MissedCause::Rescheduled => "the rack's schedule has no such slot any more",
+        MissedCause::Late => "it was taken up too late",
+    }
+}
+
+/// A time span to the second.
+pub(super) fn span(span: Duration) -> String {
+    let whole = match span.as_secs() {
+        0 => Duration::from_millis(span.as_millis().try_into().unwrap_or(0)),
+        seconds => Duration::from_secs(seconds),
+    };
+    SpanPrinter::new()
+        .designator(Designator::Compact)
+        .spacing(Spacing::BetweenUnits)
+        .unsigned_duration_to_string(&whole)
+}
+
+/// When a rack ticks.
+pub(super) fn schedule(schedule: &Schedule) -> String {
+    match schedule {
+        Schedule::Every { every, .. } => format!("every {}", span(*every)),
+        Schedule::Cron {
+            cron, time_zone, ..
+        } => format!("{cron} ({time_zone})"),
+    }
+}

@@ -1,0 +1,173 @@
+//! What every page and every answer of the API is made from.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::StatusCode;
+use axum::http::header::{ACCEPT, CACHE_CONTROL, VARY};
+use axum::http::request::Parts;
+use axum::response::{Html, IntoResponse, Response};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+
+use super::live;
+use super::pages::{self, Page};
+use super::problem::Problem;
+use crate::follow::Progress;
+use crate::history::{History, HistoryError, Reading};
+use crate::schedules::Schedules;
+
+/// The follower writes at least every ten seconds, even when nothing happens: after this long without, the broker
+/// cannot be reached.
+const QUIET: SignedDuration = SignedDuration::from_secs(30);
+
+/// Where machines and jobs have pages of their own.
+#[derive(Debug, Clone, Default)]
+pub struct Links {
+    /// The root of Testflinger, without a slash at its end.
+    pub testflinger: Option<String>,
+}
+
+/// The dashboard's sources. Cheap to clone.
+#[derive(Clone)]
+pub struct Site {
+    history: History,
+    progress: watch::Receiver<Progress>,
+    schedules: watch::Receiver<Schedules>,
+    links: Arc<Links>,
+    ended: watch::Receiver<bool>,
+}
+
+/// One moment of all sources.
+pub(super) struct Moment<'r> {
+    /// The history.
+    pub(super) reading: &'r Reading<'r>,
+    /// The racks' schedules.
+    pub(super) schedules: &'r Schedules,
+    /// How far the history is.
+    pub(super) progress: Progress,
+    /// Where the machines and jobs have pages of their own.
+    pub(super) links: &'r Links,
+}
+
+impl Moment<'_> {
+    /// The clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.reading.now
+    }
+
+    /// Since when the broker was not heard of, when that is too long ago.
+    pub(super) fn cut_off_since(&self) -> Option<Timestamp> {
+        let at = self.progress.at?;
+        (self.now().duration_since(at) > QUIET).then_some(at)
+    }
+}
+
+/// Whether the client wants to hear of every change from now on.
+pub(super) struct Live(bool);
+
+impl<S: Sync> FromRequestParts<S> for Live {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let accept = parts.headers.get(ACCEPT);
+        Ok(Self(accept.is_some_and(|kinds| {
+            kinds.as_bytes().starts_with(b"text/event-stream")
+        })))
+    }
+}
+
+impl Site {
+    /// A site over a history that is being followed, as `progress` says, and the racks' schedules.
+    pub fn new(
+        history: History,
+        progress: watch::Receiver<Progress>,
+        schedules: watch::Receiver<Schedules>,
+        links: Links,
+    ) -> Self {
+        Self {
+            history,
+            progress,
+            schedules,
+            links: Arc::new(links),
+            ended: watch::channel(false).1,
+        }
+    }
+
+    pub(super) fn until(self, ended: watch::Receiver<bool>) -> Self {
+        Self { ended, ..self }
+    }
+
+    /// Resolves when live updates are to end.
+    pub(super) async fn ended(mut self) {
+        // Whoever said when would be gone with the server.
+        let _ = self.ended.wait_for(|ended| *ended).await;
+    }
+
+    /// Tells when something may look different.
+    pub(super) fn changes(&self) -> (watch::Receiver<Progress>, watch::Receiver<Schedules>) {
+        (self.progress.clone(), self.schedules.clone())
+    }
+
+    /// Asks all sources as of one moment.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Moment) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, HistoryError> {
+        let progress = *self.progress.borrow();
+        let schedules = self.schedules.borrow().clone();
+        let links = Arc::clone(&self.links);
+        let asked = self.history.ask(move |reading| {
+            question(&Moment {
+                reading,
+                schedules: &schedules,
+                progress,
+                links: &links,
+            })
+        });
+        asked.await
+    }
+
+    /// Answers with a page: once, or again and again as it changes. `None` is a page that is not there.
+    pub(super) async fn page(
+        &self,
+        live: Live,
+        page: impl Fn(&Moment) -> rusqlite::Result<Option<Page>> + Send + Sync + 'static,
+    ) -> Response {
+        let mut answer = match live {
+            Live(true) => live::updates(self.clone(), Arc::new(page)).into_response(),
+            Live(false) => match self
+                .ask(move |moment| pages::whole(moment, page(moment)?))
+                .await
+            {
+                Ok(Some(html)) => Html(html).into_response(),
+                Ok(None) => pages::not_there().into_response(),
+                Err(error) => pages::broken(&error).into_response(),
+            },
+        };
+        let headers = answer.headers_mut();
+        headers.insert(VARY, ACCEPT.into());
+        headers.insert(CACHE_CONTROL, "no-store".parse().expect("it is a word"));
+        answer
+    }
+
+    /// Whether pages tell what is true now.
+    pub(super) async fn ready(State(site): State<Self>) -> Response {
+        let standing = site.ask(|moment| {
+            Ok(match (moment.progress.at, moment.cut_off_since()) {
+                (None, _) => Some("the events were not read yet".to_owned()),
+                (_, Some(since)) => Some(format!("the broker was not heard of since {since}")),
+                (Some(_), None) if moment.progress.pending > 0 => Some(format!(
+                    "{} events are still to be read",
+                    moment.progress.pending
+                )),
+                (Some(_), None) => None,
+            })
+        });
+        match standing.await {
+            Ok(None) => "ok\n".into_response(),
+            Ok(Some(why)) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
+            Err(error) => Problem::broken(&error).into_response(),
+        }
+    }
+}
