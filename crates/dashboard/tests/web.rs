@@ -1,0 +1,434 @@
+//! Pages, live updates and the API over real sockets, from a history file with a story in it.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use dashboard::follow::Progress;
+use dashboard::history::{History, Writer};
+use dashboard::schedules::Schedules;
+use dashboard::web::{Links, Site, serve};
+use jiff::Timestamp;
+use model::event::{Event, Fact};
+use model::id::CycleId;
+use model::name::RackName;
+use model::rack::{Pause, RackRecord};
+use model::schedule::Schedule;
+use reqwest::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
+use reqwest::{Client, Response, StatusCode};
+use serde_json::Value;
+use support::story::{Size, Teller};
+use support::write;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+const SIZE: Size = Size {
+    racks: 2,
+    machines: 6,
+    cycles: 12,
+};
+
+const SOON: Duration = Duration::from_secs(30);
+
+struct Dashboard {
+    _folder: TempDir,
+    writer: Writer,
+    progress: watch::Sender<Progress>,
+    schedules: watch::Sender<Schedules>,
+    address: SocketAddr,
+    end: Option<oneshot::Sender<()>>,
+    ended: JoinHandle<()>,
+    client: Client,
+}
+
+impl Dashboard {
+    /// A dashboard that has read everything just now.
+    async fn start(events: &[Event]) -> Self {
+        testkit::prepare();
+        let folder = tempfile::tempdir().unwrap();
+        let (history, mut writer) = History::open(&folder.path().join("history.sqlite")).unwrap();
+        write(&mut writer, events, 500);
+        let progress = watch::channel(Progress {
+            at: Some(Timestamp::now()),
+            ..Progress::default()
+        });
+        let schedules = watch::channel(Schedules::default());
+        let links = Links {
+            testflinger: Some("http://testflinger.example".into()),
+        };
+        let site = Site::new(history, progress.1, schedules.1, links);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (end, ending) = oneshot::channel();
+        let ended = tokio::spawn(async move {
+            let shutdown = async {
+                let _ = ending.await;
+            };
+            serve(site, listener, shutdown).await.unwrap();
+        });
+        Self {
+            _folder: folder,
+            writer,
+            progress: progress.0,
+            schedules: schedules.0,
+            address,
+            end: Some(end),
+            ended,
+            client: Client::new(),
+        }
+    }
+
+    async fn told(seed: u64) -> Self {
+        Self::start(&Teller::new(seed).story(SIZE)).await
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        let url = format!("http://{}{path}", self.address);
+        self.client.get(url).send().await.unwrap()
+    }
+
+    async fn page(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.text().await.unwrap()
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.json().await.unwrap()
+    }
+
+    async fn problem(&self, path: &str, status: StatusCode) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/problem+json");
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["status"], status.as_u16());
+        problem["detail"].as_str().unwrap().to_owned()
+    }
+
+    /// Follows a page.
+    async fn live(&self, path: &str) -> Live {
+        let url = format!("http://{}{path}", self.address);
+        let request = self.client.get(url).header(ACCEPT, "text/event-stream");
+        Live {
+            answer: request.send().await.unwrap(),
+            text: String::new(),
+        }
+    }
+
+    /// As the follower does after it has written.
+    fn tell(&self) {
+        self.progress
+            .send_modify(|progress| progress.at = Some(Timestamp::now()));
+    }
+}
+
+struct Live {
+    answer: Response,
+    text: String,
+}
+
+impl Live {
+    /// The next event's name and data; `None` when the stream ended.
+    async fn next(&mut self) -> Option<(String, String)> {
+        loop {
+            while let Some((event, rest)) = self.text.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.text = rest;
+                // A line with a colon in front keeps the connection alive.
+                let Some(name) = event.strip_prefix("event: ") else {
+                    continue;
+                };
+                let (name, data) = name.split_once('\n').unwrap();
+                return Some((name.to_owned(), data.replace("data: ", "")));
+            }
+            let chunk = timeout(SOON, self.answer.chunk())
+                .await
+                .expect("an event in time");
+            self.text
+                .push_str(str::from_utf8(&chunk.unwrap()?).unwrap());
+        }
+    }
+}
+
+fn first<'v>(value: &'v Value, path: &str) -> &'v str {
+    value.pointer(path).and_then(Value::as_str).unwrap()
+}
+
+#[tokio::test]
+async fn every_page_shows_what_the_api_says() {
+    let dashboard = Dashboard::told(3).await;
+    let fleet = dashboard.json("/api/v1/fleet").await;
+    let rack = first(&fleet, "/racks/0/rack");
+    let machine = first(&fleet, "/racks/0/cells/0/machine");
+    let cycle = first(&fleet, "/racks/0/last/cycle");
+    let job = fleet["racks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|rack| rack["cells"].as_array().unwrap())
+        .find_map(|cell| cell.pointer("/last/job"))
+        .and_then(Value::as_str)
+        .unwrap();
+    for (page, api, word) in [
+        ("/".to_owned(), "/api/v1/fleet".to_owned(), machine),
+        (
+            format!("/racks/{rack}"),
+            format!("/api/v1/racks/{rack}"),
+            machine,
+        ),
+        (
+            format!("/cycles/{cycle}"),
+            format!("/api/v1/cycles/{cycle}"),
+            rack,
+        ),
+        (
+            format!("/machines/{machine}"),
+            format!("/api/v1/machines/{machine}"),
+            rack,
+        ),
+        (format!("/jobs/{job}"), format!("/api/v1/jobs/{job}"), job),
+        (
+            "/trends?days=3650".into(),
+            "/api/v1/trends?days=3650".into(),
+            rack,
+        ),
+        ("/now".into(), "/api/v1/events".into(), rack),
+    ] {
+        assert!(dashboard.page(&page).await.contains(word), "{page}");
+        let answer = dashboard.json(&api).await;
+        assert!(answer["as_of"]["at"].is_string(), "{api}: {answer}");
+        assert!(answer.to_string().contains(word), "{api}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_read_piece_by_piece_without_a_gap() {
+    let dashboard = Dashboard::told(4).await;
+    let whole = dashboard.json("/api/v1/events?limit=1000").await;
+    let whole = whole["items"].as_array().unwrap().clone();
+    let mut pieces = Vec::new();
+    let mut after = String::new();
+    loop {
+        let piece = dashboard
+            .json(&format!("/api/v1/events?limit=37{after}"))
+            .await;
+        pieces.extend(piece["items"].as_array().unwrap().clone());
+        match piece["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert!(whole.len() > 37 && whole.len() < 1000);
+    assert_eq!(pieces, whole);
+    let of_one = dashboard
+        .json("/api/v1/events?rack=r1&kind=job.finished&limit=1000")
+        .await;
+    let of_one = of_one["items"].as_array().unwrap();
+    let expected = whole
+        .iter()
+        .filter(|event| event["rack"] == "r1" && event["kind"] == "job.finished");
+    assert_eq!(of_one.len(), expected.count());
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_makes_no_sense_is_said() {
+    let dashboard = Dashboard::told(5).await;
+    let nobody = CycleId::of_slot(&RackName::new("r9").unwrap(), Timestamp::UNIX_EPOCH);
+    for path in [
+        "/racks/r9".to_owned(),
+        "/machines/nobody".into(),
+        format!("/cycles/{nobody}"),
+        format!("/jobs/{nobody}"),
+    ] {
+        assert_eq!(
+            dashboard.get(&path).await.status(),
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
+        let api = format!("/api/v1{path}");
+        let says = dashboard.problem(&api, StatusCode::NOT_FOUND).await;
+        assert!(says.contains("no event has told of it"), "{says}");
+    }
+    let long = format!("/machines/{}", "x".repeat(300));
+    for path in ["/cycles/x", "/jobs/x", "/racks/r.7", &long] {
+        assert_eq!(
+            dashboard.get(path).await.status(),
+            StatusCode::BAD_REQUEST,
+            "{path}"
+        );
+        dashboard
+            .problem(&format!("/api/v1{path}"), StatusCode::BAD_REQUEST)
+            .await;
+    }
+    let says = dashboard
+        .problem("/api/v1/events?after=x", StatusCode::BAD_REQUEST)
+        .await;
+    assert!(says.contains("`x` is no place in a list"), "{says}");
+    dashboard
+        .problem("/api/v1/trends?days=0", StatusCode::BAD_REQUEST)
+        .await;
+    dashboard
+        .problem("/api/v1/nothing", StatusCode::NOT_FOUND)
+        .await;
+    assert_eq!(
+        dashboard.get("/nothing").await.status(),
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn a_page_that_is_left_open_stays_true() {
+    let mut teller = Teller::new(6);
+    let mut dashboard = Dashboard::start(&teller.round(0, SIZE)).await;
+    let mut live = dashboard.live("/").await;
+    let (name, all) = live.next().await.unwrap();
+    assert_eq!(name, "all");
+    assert!(all.contains("id=\"rack-r0\"") && !all.contains("lately-by-hand"));
+
+    let rack = RackName::new("r0").unwrap();
+    let pause = Pause {
+        by: "ann".into(),
+        why: "lately-by-hand".into(),
+        at: Timestamp::now(),
+    };
+    let every = Schedule::Every {
+        every: Duration::from_secs(3600),
+        splay: None,
+    };
+    let mut record = RackRecord::new(every, Timestamp::now());
+    record.paused = Some(pause);
+    dashboard.schedules.send_modify(|schedules| {
+        schedules.racks.insert(rack.clone(), record);
+    });
+    let (name, card) = live.next().await.unwrap();
+    assert_eq!(name, "section");
+    assert!(card.starts_with("<section id=\"rack-r0\"") && card.contains("lately-by-hand"));
+
+    let slot: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
+    let other = RackName::new("r9").unwrap();
+    let started = Event {
+        time: slot,
+        cycle: CycleId::of_slot(&other, slot),
+        rack: other,
+        fact: Fact::CycleStarted {
+            origin: model::cycle::Origin::Slot { slot },
+        },
+    };
+    write(&mut dashboard.writer, &[started], 1);
+    dashboard.tell();
+    let (name, all) = live.next().await.unwrap();
+    assert_eq!(name, "all", "there is another section");
+    assert!(all.contains("id=\"rack-r9\"") && all.contains("planning"));
+
+    dashboard.end.take().unwrap().send(()).unwrap();
+    assert_eq!(live.next().await, None);
+    timeout(SOON, dashboard.ended)
+        .await
+        .expect("an open page keeps nobody")
+        .unwrap();
+}
+
+#[tokio::test]
+async fn whoever_cannot_hear_of_the_broker_says_since_when() {
+    let dashboard = Dashboard::told(7).await;
+    assert_eq!(dashboard.page("/readyz").await, "ok\n");
+    assert!(!dashboard.page("/").await.contains("was not heard of"));
+    dashboard
+        .progress
+        .send_modify(|progress| progress.at = Some("2026-11-28T00:00:00Z".parse().unwrap()));
+    let page = dashboard.page("/").await;
+    assert!(
+        page.contains("The broker was not heard of since <time datetime=\"2026-11-28T00:00:00Z\"")
+    );
+    let says = dashboard
+        .problem("/readyz", StatusCode::SERVICE_UNAVAILABLE)
+        .await;
+    assert!(says.contains("2026-11-28T00:00:00Z"), "{says}");
+    dashboard.progress.send_replace(Progress::default());
+    let says = dashboard
+        .problem("/readyz", StatusCode::SERVICE_UNAVAILABLE)
+        .await;
+    assert!(says.contains("not read yet"), "{says}");
+    assert_eq!(dashboard.page("/healthz").await, "ok\n");
+}
+
+#[tokio::test]
+async fn what_strangers_wrote_is_text() {
+    let hostile = "<script>alert(1)</script>\u{202e}";
+    let rack = RackName::new("r0").unwrap();
+    let slot: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
+    let event = |seconds, fact| Event {
+        time: slot + jiff::SignedDuration::from_secs(seconds),
+        rack: rack.clone(),
+        cycle: CycleId::of_slot(&rack, slot),
+        fact,
+    };
+    let by_hand = Fact::CycleStarted {
+        origin: model::cycle::Origin::Manual {
+            by: Some(hostile.into()),
+            reason: Some(hostile.into()),
+        },
+    };
+    let failed = Fact::CycleFailed {
+        attempts: 1,
+        cause: hostile.into(),
+        message: hostile.into(),
+    };
+    let dashboard = Dashboard::start(&[event(0, by_hand), event(1, failed)]).await;
+    let cycle = format!("/cycles/{}", CycleId::of_slot(&rack, slot));
+    for path in [
+        "/",
+        "/racks/r0",
+        &cycle,
+        "/now",
+        "/?q=%3Cscript%3Ealert(1)%3C/script%3E",
+    ] {
+        let page = dashboard.page(path).await;
+        assert!(!page.contains("<script>"), "{path}");
+        assert!(page.contains("&lt;script&gt;"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_allows_nothing_from_elsewhere() {
+    let dashboard = Dashboard::told(8).await;
+    let mut policies = BTreeSet::new();
+    for path in [
+        "/",
+        "/api/v1/fleet",
+        "/assets/live.js",
+        "/healthz",
+        "/nothing",
+    ] {
+        let answer = dashboard.get(path).await;
+        let policy = answer.headers()[CONTENT_SECURITY_POLICY]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        assert!(policy.starts_with("default-src 'none'"), "{path}");
+        assert_eq!(
+            answer.headers()["x-content-type-options"],
+            "nosniff",
+            "{path}"
+        );
+        policies.insert(policy);
+    }
+    assert_eq!(policies.len(), 1);
+    let page = dashboard.page("/").await;
+    assert!(!page.contains(" style=") && !page.contains(" onclick="));
+
+    let url = format!("http://{}/api/v1/fleet", dashboard.address);
+    let under_another_name = dashboard.client.get(url).header(HOST, "evil.example");
+    let answer = under_another_name.send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::MISDIRECTED_REQUEST);
+}
