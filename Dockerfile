@@ -21,12 +21,13 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /src/target/release/racktick /usr/local/bin/racktick
-# Where `racktick setup --credentials` puts keys: a volume that begins here belongs to whom it is mounted for.
+# /var/lib/racktick is for the dashboard's history. Where `racktick setup --credentials` puts keys: a volume that begins here belongs to whom it is mounted for.
 RUN for role in admin scheduler worker dashboard operator observer; do \
       install --directory --owner 65532 --group 65532 --mode 0700 "/keys/$role" || exit; \
     done \
  && install --directory --owner 65532 --group 65532 /keys/server \
- && chown 65532:65532 /keys
+ && chown 65532:65532 /keys \
+ && install --directory --owner 65532 --group 65532 --mode 0700 /var/lib/racktick
 USER 65532:65532
 ENTRYPOINT ["racktick"]
 CMD ["--help"]

@@ -10,7 +10,8 @@ use serde_json::Value;
 const CONFIGURATION: &str = include_str!("../../../docs/configuration.md");
 const PROGRAM: &str = include_str!("../../../docs/cli.md");
 /// What is handed out to run the roles with.
-const DIST: [&str; 5] = [
+const DIST: [&str; 6] = [
+    include_str!("../../../dist/systemd/racktick-dashboard.service"),
     include_str!("../../../dist/systemd/racktick-scheduler.service"),
     include_str!("../../../dist/systemd/racktick-worker@.service"),
     include_str!("../../../dist/kubernetes/scheduler.yaml"),

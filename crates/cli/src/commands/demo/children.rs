@@ -16,11 +16,27 @@ use tokio::time::timeout;
 use super::stage::Stage;
 use crate::output;
 
-/// The usual ports of a broker and of MAAS; others are taken where these are in use.
-const USUAL: (u16, u16) = (4222, 5240);
+/// The usual port of a broker; another is taken where it is in use.
+const USUAL: u16 = 4222;
 
-/// How long the lab may take to say where it listens.
-const LAB_STARTS_WITHIN: Duration = Duration::from_secs(20);
+/// Somebody whose first line of output says where it listens.
+struct Listening {
+    name: &'static str,
+    /// Its usual port; another is taken where it is in use.
+    usual: u16,
+}
+
+const LAB: Listening = Listening {
+    name: "lab",
+    usual: 5240,
+};
+const DASHBOARD: Listening = Listening {
+    name: "dashboard",
+    usual: 8000,
+};
+
+/// How long one may take to say where it listens.
+const LISTENS_WITHIN: Duration = Duration::from_secs(20);
 
 /// Finds and starts a broker.
 pub(super) async fn broker(chosen: Option<PathBuf>, folder: &Path) -> anyhow::Result<Server> {
@@ -38,9 +54,9 @@ pub(super) async fn broker(chosen: Option<PathBuf>, folder: &Path) -> anyhow::Re
         config: None,
         own_group: true,
     };
-    if is_free(USUAL.0).await {
+    if is_free(USUAL).await {
         // Somebody else may take the port in between.
-        let usual = Server::start(binary.clone(), options(Port::Fixed(USUAL.0))).await;
+        let usual = Server::start(binary.clone(), options(Port::Fixed(USUAL))).await;
         if let Ok(server) = usual {
             return Ok(server);
         }
@@ -76,15 +92,25 @@ async fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).await.is_ok()
 }
 
-/// Lab, scheduler and workers.
+/// Lab, scheduler, workers and dashboard.
 pub(super) struct Children {
     lab: String,
+    dashboard: String,
     running: Vec<(&'static str, Child)>,
 }
 
 impl Children {
     pub(super) async fn start(stage: &Stage, nats_url: &str) -> anyhow::Result<Self> {
-        let (lab_child, lab) = start_lab(stage).await?;
+        let (lab_child, lab) = LAB
+            .start(
+                stage,
+                |listen| {
+                    let flags = stage.lab_flags(listen);
+                    std::iter::once("lab".to_owned()).chain(flags).collect()
+                },
+                &[],
+            )
+            .await?;
         let environment = stage.environment(nats_url, &lab);
         let mut running = vec![("lab", lab_child)];
         for (name, arguments) in [
@@ -101,12 +127,33 @@ impl Children {
                     .with_context(|| format!("cannot start the {name}"))?,
             ));
         }
-        Ok(Self { lab, running })
+        let (child, dashboard) = DASHBOARD
+            .start(
+                stage,
+                |listen| {
+                    ["dashboard", "--listen", listen]
+                        .map(str::to_owned)
+                        .to_vec()
+                },
+                &environment,
+            )
+            .await?;
+        running.push(("dashboard", child));
+        Ok(Self {
+            lab,
+            dashboard,
+            running,
+        })
     }
 
     /// Where the lab listens.
     pub(super) fn lab(&self) -> &str {
         &self.lab
+    }
+
+    /// Where the pages are.
+    pub(super) fn dashboard(&self) -> &str {
+        &self.dashboard
     }
 
     /// Resolves when a child has ended, which none should.
@@ -140,38 +187,56 @@ impl Children {
     }
 }
 
-async fn start_lab(stage: &Stage) -> anyhow::Result<(Child, String)> {
-    if is_free(USUAL.1).await {
-        // Somebody else may take the port in between.
-        let usual = start_lab_on(stage, USUAL.1).await;
-        if usual.is_ok() {
-            return usual;
+impl Listening {
+    /// Starts it on its usual port, or on any. The arguments depend on the address to listen on.
+    async fn start(
+        &self,
+        stage: &Stage,
+        arguments: impl Fn(&str) -> Vec<String>,
+        environment: &[(String, String)],
+    ) -> anyhow::Result<(Child, String)> {
+        if is_free(self.usual).await {
+            // Somebody else may take the port in between.
+            let arguments = arguments(&format!("127.0.0.1:{}", self.usual));
+            let usual = self.start_with(stage, arguments, environment).await;
+            if usual.is_ok() {
+                return usual;
+            }
         }
+        self.start_with(stage, arguments("127.0.0.1:0"), environment)
+            .await
     }
-    start_lab_on(stage, 0).await
-}
 
-async fn start_lab_on(stage: &Stage, port: u16) -> anyhow::Result<(Child, String)> {
-    let mut command = program(stage, "lab")?;
-    command
-        .arg("lab")
-        .args(stage.lab_flags(&format!("127.0.0.1:{port}")))
-        .stdout(Stdio::piped());
-    let mut child = command.spawn().context("cannot start the lab")?;
-    let stdout = child.stdout.take().context("the lab has no output")?;
-    let mut line = String::new();
-    timeout(
-        LAB_STARTS_WITHIN,
-        BufReader::new(stdout).read_line(&mut line),
-    )
-    .await
-    .context("the lab does not start")??;
-    match line.trim() {
-        "" => {
-            let log = std::fs::read_to_string(log(stage, "lab")).unwrap_or_default();
-            Err(anyhow!("the lab ended at once: {}", log.trim()))
+    async fn start_with(
+        &self,
+        stage: &Stage,
+        arguments: Vec<String>,
+        environment: &[(String, String)],
+    ) -> anyhow::Result<(Child, String)> {
+        let name = self.name;
+        let mut command = program(stage, name)?;
+        command
+            .args(arguments)
+            .envs(environment.iter().cloned())
+            .stdout(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start the {name}"))?;
+        let stdout = child
+            .stdout
+            .take()
+            .with_context(|| format!("the {name} has no output"))?;
+        let mut line = String::new();
+        timeout(LISTENS_WITHIN, BufReader::new(stdout).read_line(&mut line))
+            .await
+            .with_context(|| format!("the {name} does not start"))??;
+        match line.trim() {
+            "" => {
+                let log = std::fs::read_to_string(log(stage, name)).unwrap_or_default();
+                Err(anyhow!("the {name} ended at once: {}", log.trim()))
+            }
+            url => Ok((child, url.to_owned())),
         }
-        url => Ok((child, url.to_owned())),
     }
 }
 

@@ -82,6 +82,7 @@ async fn play(arguments: &Arguments) -> anyhow::Result<Exit> {
         children.lab(),
         stage.describe()
     ));
+    output::say(format!("dashboard   {}", children.dashboard()));
     output::say(format!("logs        {}", folder.path().display()));
     let program = std::env::args().next().unwrap_or_else(|| "racktick".into());
     output::say(format!("look in     {program} --nats-url {url} status"));

@@ -104,6 +104,7 @@ impl Stage {
         }
         set("RACKTICK_SETTLE", "60m".into());
         set("RACKTICK_LOG_FORMAT", "text".into());
+        set("RACKTICK_DASHBOARD_PUBLIC_READ", "true".into());
         variables
     }
 
