@@ -108,7 +108,10 @@ async fn a_demo_of_some_cycles_ends_by_itself_and_falls_into_no_trap() {
     ] {
         assert!(stdout.contains(wanted), "{wanted} in {stdout}");
     }
-    assert!(stderr.contains("\ndashboard   http://127.0.0.1:"), "{stderr}");
+    assert!(
+        stderr.contains("\ndashboard   http://127.0.0.1:"),
+        "{stderr}"
+    );
     assert!(
         trap.accept().is_err(),
         "the demo talked to something that it did not start"
