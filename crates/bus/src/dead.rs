@@ -42,12 +42,21 @@ pub struct Kept {
 /// # Errors
 /// When the broker cannot be asked.
 pub async fn list(bus: &Bus) -> Result<Vec<Kept>, BusError> {
-    let all = bus
-        .read(stream::DLQ, filter::DEAD, Start::All)
-        .await?
-        .to_end()
-        .await?;
-    Ok(all.iter().filter_map(read).collect())
+    from(bus, Start::All).await
+}
+
+/// The dead letters with a larger number than this, oldest first.
+///
+/// # Errors
+/// As [`list`].
+pub async fn after(bus: &Bus, sequence: u64) -> Result<Vec<Kept>, BusError> {
+    from(bus, Start::AfterSequence(sequence)).await
+}
+
+async fn from(bus: &Bus, start: Start) -> Result<Vec<Kept>, BusError> {
+    let letters = bus.read(stream::DLQ, filter::DEAD, start).await?;
+    let letters = letters.to_end().await?;
+    Ok(letters.iter().filter_map(read).collect())
 }
 
 /// One dead letter; `None` when there is none with this number.

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+pub mod broker;
 pub mod follow;
 pub mod history;
+mod poll;
 pub mod schedules;
 pub mod views;
 pub mod web;

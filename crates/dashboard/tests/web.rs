@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use dashboard::broker::BrokerView;
 use dashboard::follow::Progress;
 use dashboard::history::{History, Writer};
 use dashboard::schedules::Schedules;
@@ -42,6 +43,7 @@ struct Dashboard {
     writer: Writer,
     progress: watch::Sender<Progress>,
     schedules: watch::Sender<Schedules>,
+    broker: watch::Sender<BrokerView>,
     address: SocketAddr,
     end: Option<oneshot::Sender<()>>,
     ended: JoinHandle<()>,
@@ -60,10 +62,11 @@ impl Dashboard {
             ..Progress::default()
         });
         let schedules = watch::channel(Schedules::default());
+        let broker = watch::channel(BrokerView::default());
         let links = Links {
             testflinger: Some("http://testflinger.example".into()),
         };
-        let site = Site::new(history, progress.1, schedules.1, links);
+        let site = Site::new(history, progress.1, schedules.1, broker.1, links);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ending) = oneshot::channel();
@@ -78,6 +81,7 @@ impl Dashboard {
             writer,
             progress: progress.0,
             schedules: schedules.0,
+            broker: broker.0,
             address,
             end: Some(end),
             ended,

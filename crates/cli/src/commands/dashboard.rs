@@ -5,6 +5,7 @@ use std::pin::pin;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use dashboard::broker::{self, BrokerView};
 use dashboard::follow::{Progress, follow};
 use dashboard::history::{History, Retention};
 use dashboard::schedules::{self, Schedules};
@@ -52,11 +53,12 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
     };
     let bus = bus?;
     let (progress, seen) = watch::channel(Progress::default());
-    let (records, racks) = watch::channel(Schedules::default());
+    let (racks, schedules) = watch::channel(Schedules::default());
+    let (standing, broker_view) = watch::channel(BrokerView::default());
     let links = Links {
         testflinger: Some(app.config.testflinger.server.to_string()),
     };
-    let site = Site::new(history, seen, racks, links);
+    let site = Site::new(history, seen, schedules, broker_view, links);
     let (ending, ended) = watch::channel(false);
     let until = || {
         let mut ended = ended.clone();
@@ -73,19 +75,24 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
     let retention = Retention::of(settings.keep);
     let mut following = pin!(follow(&bus, writer, retention, progress, until()));
     let mut serving = pin!(web::serve(site, listener, until()));
-    let mut reading = pin!(schedules::follow(&ledger, &records, until()));
+    let mut reading = pin!(async {
+        tokio::join!(
+            schedules::follow(&ledger, &racks),
+            broker::follow(&bus, &standing)
+        )
+    });
     let early = tokio::select! {
         () = shutdown => None,
         ended = &mut following => Some(ended.context("following events ended")),
         ended = &mut serving => Some(ended.context("serving ended")),
-        () = &mut reading => None,
+        (never, _) = &mut reading => match never {},
     };
     if let Some(early) = early {
         early?;
         bail!("the dashboard ended by itself");
     }
     ending.send_replace(true);
-    let (followed, served, ()) = tokio::join!(following, serving, reading);
+    let (followed, served) = tokio::join!(following, serving);
     followed?;
     served?;
     tracing::info!("the dashboard has ended");

@@ -38,6 +38,7 @@ pub(super) fn routes() -> Router<Site> {
         .route("/jobs/{job}", get(job))
         .route("/events", get(events))
         .route("/trends", get(trends))
+        .route("/system", get(system))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
 }
 
@@ -177,6 +178,10 @@ async fn events(
         moment.reading.events(&filter, piece.after, piece.limit())
     })
     .await
+}
+
+async fn system(State(site): State<Site>) -> Answer {
+    answer(site, |moment| Ok(moment.broker.clone())).await
 }
 
 async fn trends(State(site): State<Site>, Asked(span): Asked<Span>) -> Answer {

@@ -38,15 +38,13 @@ pub(super) fn updates(
             if let Some((_, at)) = &sent {
                 let next = *at + AT_LEAST;
                 tokio::select! {
-                    // The follower ended: the process is about to.
-                    changed = seen.0.changed() => changed.ok()?,
-                    changed = seen.1.changed() => changed.ok()?,
+                    // Nobody follows any more: the process is about to end.
+                    changed = seen.next() => changed?,
                     () = sleep_until(next) => {}
                 }
                 sleep(NOT_MORE_OFTEN.saturating_sub(at.elapsed())).await;
             }
-            seen.0.borrow_and_update();
-            seen.1.borrow_and_update();
+            seen.see();
             let make = Arc::clone(&page);
             let sections = site
                 .ask(move |moment| Ok(make(moment)?.map(|page| pages::sections(moment, page))))

@@ -40,6 +40,7 @@ pub async fn serve(
         .route("/jobs/{job}", get(pages::job::answer))
         .route("/trends", get(pages::trends::answer))
         .route("/now", get(pages::now::answer))
+        .route("/system", get(pages::system::answer))
         .nest("/api/v1", api::routes())
         .route("/assets/{name}", get(assets::answer))
         .route("/readyz", get(Site::ready))

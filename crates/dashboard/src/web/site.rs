@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::live;
 use super::pages::{self, Page};
 use super::problem::Problem;
+use crate::broker::BrokerView;
 use crate::follow::Progress;
 use crate::history::{History, HistoryError, Reading};
 use crate::schedules::Schedules;
@@ -34,6 +35,7 @@ pub struct Site {
     history: History,
     progress: watch::Receiver<Progress>,
     schedules: watch::Receiver<Schedules>,
+    broker: watch::Receiver<BrokerView>,
     links: Arc<Links>,
     ended: watch::Receiver<bool>,
 }
@@ -44,6 +46,8 @@ pub(super) struct Moment<'r> {
     pub(super) reading: &'r Reading<'r>,
     /// The racks' schedules.
     pub(super) schedules: &'r Schedules,
+    /// The broker.
+    pub(super) broker: &'r BrokerView,
     /// How far the history is.
     pub(super) progress: Progress,
     /// Where the machines and jobs have pages of their own.
@@ -63,6 +67,29 @@ impl Moment<'_> {
     }
 }
 
+/// Tells when a source has changed that most pages show. How the broker stands is asked for every few seconds and is
+/// never quite the same; a page that shows it looks often enough by itself.
+pub(super) struct Changes {
+    progress: watch::Receiver<Progress>,
+    schedules: watch::Receiver<Schedules>,
+}
+
+impl Changes {
+    /// Resolves when there is something that was not seen yet; `None` when nothing will ever change again.
+    pub(super) async fn next(&mut self) -> Option<()> {
+        tokio::select! {
+            changed = self.progress.changed() => changed.ok(),
+            changed = self.schedules.changed() => changed.ok(),
+        }
+    }
+
+    /// Everything that there is now is seen.
+    pub(super) fn see(&mut self) {
+        self.progress.borrow_and_update();
+        self.schedules.borrow_and_update();
+    }
+}
+
 /// Whether the client wants to hear of every change from now on.
 pub(super) struct Live(bool);
 
@@ -78,17 +105,19 @@ impl<S: Sync> FromRequestParts<S> for Live {
 }
 
 impl Site {
-    /// A site over a history that is being followed, as `progress` says, and the racks' schedules.
+    /// A site over a history that is being followed, as `progress` says, the racks' schedules, and the broker.
     pub fn new(
         history: History,
         progress: watch::Receiver<Progress>,
         schedules: watch::Receiver<Schedules>,
+        broker: watch::Receiver<BrokerView>,
         links: Links,
     ) -> Self {
         Self {
             history,
             progress,
             schedules,
+            broker,
             links: Arc::new(links),
             ended: watch::channel(false).1,
         }
@@ -105,8 +134,11 @@ impl Site {
     }
 
     /// Tells when something may look different.
-    pub(super) fn changes(&self) -> (watch::Receiver<Progress>, watch::Receiver<Schedules>) {
-        (self.progress.clone(), self.schedules.clone())
+    pub(super) fn changes(&self) -> Changes {
+        Changes {
+            progress: self.progress.clone(),
+            schedules: self.schedules.clone(),
+        }
     }
 
     /// Asks all sources as of one moment.
@@ -116,11 +148,13 @@ impl Site {
     ) -> Result<T, HistoryError> {
         let progress = *self.progress.borrow();
         let schedules = self.schedules.borrow().clone();
+        let broker = self.broker.borrow().clone();
         let links = Arc::clone(&self.links);
         let asked = self.history.ask(move |reading| {
             question(&Moment {
                 reading,
                 schedules: &schedules,
+                broker: &broker,
                 progress,
                 links: &links,
             })

@@ -8,6 +8,7 @@ pub(super) mod machine;
 pub(super) mod now;
 mod parts;
 pub(super) mod rack;
+pub(super) mod system;
 pub(super) mod trends;
 mod words;
 
@@ -36,7 +37,12 @@ pub(super) struct Section {
 }
 
 /// Where the navigation leads.
-const NAVIGATION: [(&str, &str); 3] = [("/", "Fleet"), ("/now", "Now"), ("/trends", "Trends")];
+const NAVIGATION: [(&str, &str); 4] = [
+    ("/", "Fleet"),
+    ("/now", "Now"),
+    ("/trends", "Trends"),
+    ("/system", "System"),
+];
 
 impl Page {
     fn new(title: impl Into<String>) -> Self {

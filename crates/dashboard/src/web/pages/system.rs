@@ -1,0 +1,134 @@
+//! What racktick stands on: the broker, the work that waits in it, dead letters, slots to come, and this history.
+
+use axum::extract::State;
+use axum::response::Response;
+use jiff::SignedDuration;
+use maud::{Markup, html};
+use rusqlite::Result;
+
+use super::super::site::{Live, Moment, Site};
+use super::Page;
+use super::parts::{maybe_time, rack_link, time};
+use crate::broker::BrokerView;
+
+/// Slots are shown this far ahead: so far the scheduler arms them.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24);
+
+/// How many slots are shown at most.
+const SLOTS: usize = 50;
+
+pub(in super::super) async fn answer(State(site): State<Site>, live: Live) -> Response {
+    site.page(live, |moment| page(moment).map(Some)).await
+}
+
+fn page(moment: &Moment) -> Result<Page> {
+    let broker = moment.broker;
+    let page = Page::new("System").at("/system");
+    let page = match broker.at {
+        None => page.section(
+            "work",
+            "Work",
+            html! { p.quiet { "the broker was not asked yet" } },
+        ),
+        Some(_) => page
+            .section("work", "Work", work(broker))
+            .section("dead", "Dead letters", dead(broker))
+            .section("broker", "Broker", streams(broker)),
+    };
+    Ok(page
+        .section("slots", "Slots of the next 24 hours", slots(moment))
+        .section("history", "History", history(moment)?))
+}
+
+fn work(broker: &BrokerView) -> Markup {
+    html! {
+        div.wide { table {
+            thead { tr { th { "kind" } th { "waiting" } th { "at work" } th { "not for the first time" } th { } } }
+            tbody { @for work in &broker.work {
+                tr {
+                    th scope="row" { (work.kind) }
+                    td { (work.waiting) }
+                    td { (work.at_work) }
+                    td { (work.again) }
+                    td {
+                        @if work.waiting > 0 && work.takers == 0 && work.at_work == 0 {
+                            span.badge.failed { "✖ nobody takes them: does a worker run?" }
+                        } @else if work.takers == 0 && work.at_work == 0 {
+                            span.badge.lost { "▲ no worker asks for any" }
+                        }
+                    }
+                }
+            } }
+        } }
+    }
+}
+
+fn dead(broker: &BrokerView) -> Markup {
+    html! {
+        @if broker.dead_letters == 0 { p.quiet { "none" } } @else {
+            p { (broker.dead_letters) " messages could not succeed. " code { "racktick dlq show N" } " shows one whole, "
+                code { "racktick dlq replay N" } " tries it again." }
+            div.wide { table {
+                thead { tr { th { "number" } th { "given up" } th { "subject" } th { "attempts" } th { "reason" } } }
+                tbody { @for letter in &broker.newest_dead {
+                    tr {
+                        th scope="row" { (letter.number) }
+                        td { (time(letter.at)) }
+                        td { code { (letter.subject) } }
+                        td { (letter.attempts) }
+                        td { bdi { (letter.reason) } }
+                    }
+                } }
+            } }
+        }
+    }
+}
+
+fn streams(broker: &BrokerView) -> Markup {
+    html! {
+        p { "nats-server " (broker.version) ", as of " (maybe_time(broker.at)) }
+        div.wide { table {
+            thead { tr { th { "what" } th { "replicas" } th { "leader" } th { } } }
+            tbody { @for stream in &broker.streams {
+                tr {
+                    th scope="row" { (stream.name) }
+                    td { (stream.replicas) }
+                    td { (stream.leader.as_deref().unwrap_or("–")) }
+                    td { @if !stream.lacking.is_empty() {
+                        span.badge.lost { "▲ not in step: " (stream.lacking.join(", ")) }
+                    } }
+                }
+            } }
+        } }
+    }
+}
+
+fn slots(moment: &Moment) -> Markup {
+    let coming = moment.schedules.coming(moment.now(), AHEAD, SLOTS);
+    html! {
+        @if coming.is_empty() { p.quiet { "none" } } @else {
+            div.wide { table {
+                thead { tr { th { "slot" } th { "rack" } } }
+                tbody { @for (slot, rack) in &coming { tr { td { (time(*slot)) } td { (rack_link(rack)) } } } }
+            } }
+        }
+    }
+}
+
+fn history(moment: &Moment) -> Result<Markup> {
+    let as_of = moment.reading.as_of()?;
+    let quiet = as_of.newest_event.map(|at| moment.now().duration_since(at));
+    Ok(html! {
+        dl {
+            dt { "Newest event" }
+            dd {
+                (maybe_time(as_of.newest_event))
+                @if quiet.is_some_and(|quiet| quiet >= SignedDuration::from_hours(1)) {
+                    " " span.badge.lost { "▲ no events for " (quiet.map_or(0, |quiet| quiet.as_hours())) " hours" }
+                }
+            }
+            dt { "Followed up to" } dd { "message " (as_of.sequence) ", " (moment.progress.pending) " are to come" }
+            dt { "Not understood" } dd { (as_of.ignored) " messages" }
+        }
+    })
+}
