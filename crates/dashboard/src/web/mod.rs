@@ -4,6 +4,7 @@ mod api;
 mod assets;
 mod guard;
 mod live;
+mod metrics;
 mod pages;
 mod problem;
 mod site;
@@ -44,6 +45,7 @@ pub async fn serve(
         .nest("/api/v1", api::routes())
         .route("/assets/{name}", get(assets::answer))
         .route("/readyz", get(Site::ready))
+        .route("/metrics", get(metrics::answer))
         .fallback(pages::unknown)
         .layer(from_fn_with_state(own, guard::hosts))
         .route("/healthz", get(async || "ok\n"))
