@@ -68,7 +68,8 @@ async fn a_role_says_that_it_is_ready_alive_and_stopping() {
     let broker = Broker::start().await;
     tokio::join!(
         is_told(&["scheduler"], &broker),
-        is_told(&["worker"], &broker)
+        is_told(&["worker"], &broker),
+        is_told(&["dashboard", "--listen", "127.0.0.1:0"], &broker)
     );
 }
 

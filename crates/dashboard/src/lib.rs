@@ -5,5 +5,6 @@ pub mod follow;
 pub mod history;
 mod poll;
 pub mod schedules;
+pub mod tokens;
 pub mod views;
 pub mod web;

@@ -12,14 +12,19 @@ use dashboard::broker::{BrokerView, WorkView};
 use dashboard::follow::Progress;
 use dashboard::history::{History, Writer};
 use dashboard::schedules::Schedules;
-use dashboard::web::{Links, Site, serve};
+use dashboard::tokens::Tokens;
+use dashboard::web::{Access, Links, Site, serve};
 use jiff::Timestamp;
 use model::event::{Event, Fact};
 use model::id::CycleId;
 use model::name::RackName;
 use model::rack::{Pause, RackRecord};
 use model::schedule::Schedule;
-use reqwest::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION,
+    SET_COOKIE,
+};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use support::story::{Size, Teller};
@@ -53,6 +58,10 @@ struct Dashboard {
 impl Dashboard {
     /// A dashboard that has read everything just now.
     async fn start(events: &[Event]) -> Self {
+        Self::start_for(events, Access::Everybody).await
+    }
+
+    async fn start_for(events: &[Event], access: Access) -> Self {
         testkit::prepare();
         let folder = tempfile::tempdir().unwrap();
         let (history, mut writer) = History::open(&folder.path().join("history.sqlite")).unwrap();
@@ -66,7 +75,7 @@ impl Dashboard {
         let links = Links {
             testflinger: Some("http://testflinger.example".into()),
         };
-        let site = Site::new(history, progress.1, schedules.1, broker.1, links);
+        let site = Site::new(history, progress.1, schedules.1, broker.1, links, access);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ending) = oneshot::channel();
@@ -85,7 +94,7 @@ impl Dashboard {
             address,
             end: Some(end),
             ended,
-            client: Client::new(),
+            client: Client::builder().redirect(Policy::none()).build().unwrap(),
         }
     }
 
@@ -511,4 +520,89 @@ async fn every_answer_allows_nothing_from_elsewhere() {
     let under_another_name = dashboard.client.get(url).header(HOST, "evil.example");
     let answer = under_another_name.send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::MISDIRECTED_REQUEST);
+}
+
+#[tokio::test]
+async fn without_a_token_nobody_reads_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = Tokens::at(folder.path().join("tokens.toml"));
+    let access = Access::Tokens(tokens.clone());
+    let dashboard = Dashboard::start_for(&Teller::new(10).story(SIZE), access).await;
+    let url = |path: &str| format!("http://{}{path}", dashboard.address);
+
+    for path in [
+        "/",
+        "/racks/r0",
+        "/now?kind=job.finished",
+        "/system",
+        "/nothing",
+    ] {
+        let answer = dashboard.get(path).await;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{path}");
+        let to = answer.headers()[LOCATION].to_str().unwrap();
+        assert!(to.starts_with("/login?next=%2F"), "{to}");
+        assert!(answer.text().await.unwrap().is_empty());
+    }
+    for path in ["/api/v1/fleet", "/api/v1/nothing", "/metrics"] {
+        let says = dashboard.problem(path, StatusCode::UNAUTHORIZED).await;
+        assert!(says.contains("racktick dashboard token add"), "{says}");
+    }
+    assert_eq!(
+        dashboard.live("/").await.answer.status(),
+        StatusCode::UNAUTHORIZED
+    );
+    assert!(
+        dashboard
+            .page("/login")
+            .await
+            .contains("racktick dashboard token add")
+    );
+    assert_eq!(dashboard.page("/healthz").await, "ok\n");
+    assert_eq!(dashboard.page("/readyz").await, "ok\n");
+
+    let token = tokens.add("ann", Timestamp::now()).unwrap();
+    let sign_in = async |token: &str, next: &str| {
+        let form = format!("token={token}&next={next}");
+        let request = dashboard.client.post(url("/login")).body(form);
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        request.send().await.unwrap()
+    };
+    let refused = sign_in("racktick_wrong", "/").await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert!(!refused.headers().contains_key(SET_COOKIE));
+    let elsewhere = sign_in(&token, "//evil.example").await;
+    assert_eq!(elsewhere.headers()[LOCATION], "/");
+    let answer = sign_in(&token, "%2Fracks%2Fr0").await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    assert_eq!(answer.headers()[LOCATION], "/racks/r0");
+    let cookie = answer.headers()[SET_COOKIE].to_str().unwrap();
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+        "{cookie}"
+    );
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+
+    let with = async |path: &str, name, value: &str| {
+        let request = dashboard.client.get(url(path)).header(name, value);
+        request.send().await.unwrap().status()
+    };
+    let bearer = format!("Bearer {token}");
+    assert_eq!(with("/racks/r0", COOKIE, &cookie).await, StatusCode::OK);
+    for path in ["/api/v1/fleet", "/metrics"] {
+        assert_eq!(
+            with(path, AUTHORIZATION, &bearer).await,
+            StatusCode::OK,
+            "{path}"
+        );
+        assert_eq!(with(path, COOKIE, &cookie).await, StatusCode::OK, "{path}");
+    }
+    tokens.remove("ann").unwrap();
+    assert_eq!(
+        with("/racks/r0", COOKIE, &cookie).await,
+        StatusCode::SEE_OTHER
+    );
+    assert_eq!(
+        with("/metrics", AUTHORIZATION, &bearer).await,
+        StatusCode::UNAUTHORIZED
+    );
 }

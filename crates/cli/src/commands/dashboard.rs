@@ -4,13 +4,16 @@ use std::net::SocketAddr;
 use std::pin::pin;
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, Subcommand};
 use dashboard::broker::{self, BrokerView};
 use dashboard::follow::{Progress, follow};
 use dashboard::history::{History, Retention};
 use dashboard::schedules::{self, Schedules};
-use dashboard::web::{self, Links, Site};
+use dashboard::tokens::Tokens;
+use dashboard::web::{self, Access, Links, Site};
+use jiff::Timestamp;
 use ledger::Ledger;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -20,13 +23,39 @@ use crate::output;
 use crate::service;
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
     /// Where pages and API are served, such as `127.0.0.1:8000`; port 0 is any [env: RACKTICK_DASHBOARD_LISTEN]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
     /// The history file [env: RACKTICK_DASHBOARD_HISTORY]
     #[arg(long, value_name = "FILE")]
     history: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Who may sign in: add, list, remove
+    #[command(subcommand)]
+    Token(Token),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token for a person or a program; it is printed once, and only its hash is kept
+    Add {
+        /// Who it is for
+        name: String,
+    },
+    /// List who may sign in
+    List,
+    /// Take a token away; its holder is out at once
+    Remove {
+        /// Whose
+        name: String,
+    },
 }
 
 impl Arguments {
@@ -42,10 +71,49 @@ impl Arguments {
     }
 }
 
-pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
+pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> {
+    match &arguments.command {
+        None => serve(app).await,
+        Some(Command::Token(command)) => token(command, app),
+    }
+}
+
+fn token(command: &Token, app: &App) -> anyhow::Result<()> {
+    let tokens = Tokens::at(&app.config.dashboard.tokens);
+    match command {
+        Token::Add { name } => {
+            let token = tokens.add(name, Timestamp::now())?;
+            output::say(format!(
+                "this is the token of {name}, and it is not shown again; its hash is in {}",
+                tokens.path().display()
+            ));
+            let shown = json!({"name": name, "token": token});
+            app.output.print(&shown, |_| token.clone())
+        }
+        Token::List => {
+            let holders = tokens.holders()?;
+            let lines: Vec<_> = holders
+                .iter()
+                .map(|holder| json!({"name": holder.name, "added_at": holder.added_at}))
+                .collect();
+            app.output.print(&lines, |_| {
+                let rows = holders
+                    .iter()
+                    .map(|holder| vec![holder.name.clone(), output::time(holder.added_at)]);
+                output::table(&["name", "added at"], rows)
+            })
+        }
+        Token::Remove { name } => {
+            tokens.remove(name)?;
+            output::say(format!("{name} cannot sign in any more"));
+            app.output.print_json(&json!({"removed": name}))
+        }
+    }
+}
+
+async fn serve(app: &App) -> anyhow::Result<()> {
     let mut shutdown = pin!(shutdown()?);
     let settings = &app.config.dashboard;
-    app.config.may_be_read_by_all()?;
     let listener = listen(settings.listen).await?;
     let (history, writer) = History::open(&settings.history)?;
     let Some(bus) = unless(shutdown.as_mut(), app.role_bus("dashboard")).await else {
@@ -58,7 +126,11 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
     let links = Links {
         testflinger: Some(app.config.testflinger.server.to_string()),
     };
-    let site = Site::new(history, seen, schedules, broker_view, links);
+    let access = match settings.public_read {
+        true => Access::Everybody,
+        false => Access::Tokens(Tokens::at(&settings.tokens)),
+    };
+    let site = Site::new(history, seen, schedules, broker_view, links, access);
     let (ending, ended) = watch::channel(false);
     let until = || {
         let mut ended = ended.clone();

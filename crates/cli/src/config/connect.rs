@@ -71,20 +71,6 @@ impl Config {
     }
 
     /// The MAAS client.
-    /// Whether pages may be shown to whoever asks for them: nobody can sign in yet.
-    pub(crate) fn may_be_read_by_all(&self) -> Result<(), ConfigError> {
-        match self.dashboard.public_read {
-            true => Ok(()),
-            false => Err(Problem::Unusable {
-                variable: Key::DashboardPublicRead.setting().variable,
-                why: "nobody can sign in to the dashboard yet, and reading without is not switched on: `true` lets \
-                      everybody who reaches its address read"
-                    .into(),
-            }
-            .into()),
-        }
-    }
-
     pub(crate) fn maas(&self) -> Result<Maas, ConfigError> {
         let missing = |key| ConfigError::from(Problem::missing(key));
         let settings = maas::Settings {

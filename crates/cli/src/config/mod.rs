@@ -114,6 +114,7 @@ pub(crate) struct Dashboard {
     pub(crate) listen: SocketAddr,
     pub(crate) history: PathBuf,
     pub(crate) keep: Duration,
+    pub(crate) tokens: PathBuf,
     pub(crate) public_read: bool,
 }
 
@@ -421,13 +422,15 @@ impl Reader<'_> {
         );
         let rules = (
             self.maybe(Key::DashboardKeep),
+            self.maybe(Key::DashboardTokens),
             self.maybe(Key::DashboardPublicRead),
         );
         Some(Dashboard {
             listen: places.0?,
             history: places.1?,
             keep: rules.0?,
-            public_read: rules.1?,
+            tokens: rules.1?,
+            public_read: rules.2?,
         })
     }
 

@@ -141,8 +141,10 @@ settings! {
     DashboardHistory: "dashboard.history", "RACKTICK_DASHBOARD_HISTORY" = "racktick-history.sqlite";
     /// How long the history file keeps a cycle and everything about it: the same season of last year, and a month.
     DashboardKeep: "dashboard.keep", "RACKTICK_DASHBOARD_KEEP" = "400d";
-    /// Whether everybody who reaches the dashboard's address may read. Nobody can sign in yet, so it serves nothing
-    /// without.
+    /// The file with the hashes of the tokens with which people and programs sign in to the dashboard;
+    /// `racktick dashboard token add` writes it.
+    DashboardTokens: "dashboard.tokens", "RACKTICK_DASHBOARD_TOKENS" = "racktick-tokens.toml";
+    /// Whether everybody who reaches the dashboard's address may read without signing in.
     DashboardPublicRead: "dashboard.public_read", "RACKTICK_DASHBOARD_PUBLIC_READ" = "false";
 
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or by part, such as `info,worker=debug`. The NATS

@@ -1,5 +1,6 @@
 //! Pages, their live updates, and the API, over HTTP.
 
+mod access;
 mod api;
 mod assets;
 mod guard;
@@ -14,10 +15,11 @@ use std::io;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use access::Access;
 pub use site::{Links, Site};
 
 /// Answers requests on `listener` until `shutdown` resolves. Live updates end then, too: a page that is left open must
@@ -43,10 +45,13 @@ pub async fn serve(
         .route("/now", get(pages::now::answer))
         .route("/system", get(pages::system::answer))
         .nest("/api/v1", api::routes())
-        .route("/assets/{name}", get(assets::answer))
-        .route("/readyz", get(Site::ready))
         .route("/metrics", get(metrics::answer))
         .fallback(pages::unknown)
+        .layer(from_fn_with_state(site.clone(), access::check))
+        .route("/login", get(access::ask).post(access::sign_in))
+        .route("/logout", post(access::sign_out))
+        .route("/assets/{name}", get(assets::answer))
+        .route("/readyz", get(Site::ready))
         .layer(from_fn_with_state(own, guard::hosts))
         .route("/healthz", get(async || "ok\n"))
         .layer(from_fn(guard::headers))

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
-use axum::http::header::{ACCEPT, CACHE_CONTROL, VARY};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, HeaderMap, VARY};
 use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
+use super::access::Access;
 use super::live;
 use super::pages::{self, Page};
 use super::problem::Problem;
@@ -37,6 +38,7 @@ pub struct Site {
     schedules: watch::Receiver<Schedules>,
     broker: watch::Receiver<BrokerView>,
     links: Arc<Links>,
+    access: Access,
     ended: watch::Receiver<bool>,
 }
 
@@ -97,10 +99,7 @@ impl<S: Sync> FromRequestParts<S> for Live {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let accept = parts.headers.get(ACCEPT);
-        Ok(Self(accept.is_some_and(|kinds| {
-            kinds.as_bytes().starts_with(b"text/event-stream")
-        })))
+        Ok(Self(Site::is_live(&parts.headers)))
     }
 }
 
@@ -112,6 +111,7 @@ impl Site {
         schedules: watch::Receiver<Schedules>,
         broker: watch::Receiver<BrokerView>,
         links: Links,
+        access: Access,
     ) -> Self {
         Self {
             history,
@@ -119,12 +119,24 @@ impl Site {
             schedules,
             broker,
             links: Arc::new(links),
+            access,
             ended: watch::channel(false).1,
         }
     }
 
     pub(super) fn until(self, ended: watch::Receiver<bool>) -> Self {
         Self { ended, ..self }
+    }
+
+    /// Who may read.
+    pub(super) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Whether a request is for the changes of what is there, not once for what is there now.
+    pub(super) fn is_live(headers: &HeaderMap) -> bool {
+        let accept = headers.get(ACCEPT);
+        accept.is_some_and(|kinds| kinds.as_bytes().starts_with(b"text/event-stream"))
     }
 
     /// Resolves when live updates are to end.

@@ -18,6 +18,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::site::Moment;
 use crate::history::HistoryError;
+pub(super) use parts::in_address;
 use parts::time;
 
 /// A page before it is dressed.
@@ -98,6 +99,37 @@ pub(super) fn whole(moment: &Moment, page: Option<Page>) -> rusqlite::Result<Opt
 }
 
 fn dressed(title: &str, here: Option<&str>, content: Markup) -> Markup {
+    let body = html! {
+        a.skip href="#content" { "To the content" }
+        header {
+            a.brand href="/" { "racktick" }
+            nav aria-label="Main" {
+                @for (path, name) in NAVIGATION {
+                    a href=(path) aria-current=[(here == Some(path)).then_some("page")] { (name) }
+                }
+            }
+            p #live role="status" { "not live: this page shows the moment it was opened" }
+            button #pause type="button" hidden aria-pressed="false" { "Pause" }
+        }
+        main #content tabindex="-1" {
+            h1 { (title) }
+            div #parts { (content) }
+        }
+        script src="/assets/live.js" {}
+    };
+    document(title, body)
+}
+
+/// A page that nothing can change on.
+fn bare(title: &str, content: Markup) -> Markup {
+    let body = html! {
+        header { a.brand href="/" { "racktick" } }
+        main { h1 { (title) } (content) }
+    };
+    document(title, body)
+}
+
+fn document(title: &str, body: Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -108,25 +140,8 @@ fn dressed(title: &str, here: Option<&str>, content: Markup) -> Markup {
                 title { (title) " · racktick" }
                 link rel="icon" href="/assets/icon.svg";
                 link rel="stylesheet" href="/assets/style.css";
-                script src="/assets/live.js" defer {}
             }
-            body {
-                a.skip href="#content" { "To the content" }
-                header {
-                    a.brand href="/" { "racktick" }
-                    nav aria-label="Main" {
-                        @for (path, name) in NAVIGATION {
-                            a href=(path) aria-current=[(here == Some(path)).then_some("page")] { (name) }
-                        }
-                    }
-                    p #live role="status" { "not live: this page shows the moment it was opened" }
-                    button #pause type="button" hidden aria-pressed="false" { "Pause" }
-                }
-                main #content tabindex="-1" {
-                    h1 { (title) }
-                    div #parts { (content) }
-                }
-            }
+            body { (body) }
         }
     }
 }
@@ -152,6 +167,25 @@ fn standing(moment: &Moment) -> Markup {
     }
 }
 
+/// The page on which a token is asked for.
+pub(super) fn login(next: &str, refused: bool) -> Response {
+    let content = html! {
+        @if refused { p.alarm role="alert" { "Nobody has this token." } }
+        form.find method="post" action="/login" {
+            label for="token" { "Token" }
+            input #token type="password" name="token" required autofocus autocomplete="current-password" size="40";
+            input type="hidden" name="next" value=(next);
+            button { "Sign in" }
+        }
+        p.quiet { code { "racktick dashboard token add NAME" } " makes a token and prints it once." }
+    };
+    let status = match refused {
+        true => StatusCode::FORBIDDEN,
+        false => StatusCode::OK,
+    };
+    (status, Html(bare("Sign in", content).into_string())).into_response()
+}
+
 /// The answer to an address that is none.
 pub(super) async fn unknown() -> Response {
     not_there().into_response()
@@ -159,9 +193,8 @@ pub(super) async fn unknown() -> Response {
 
 /// The answer when no event told of what is asked for.
 pub(super) fn not_there() -> impl IntoResponse + use<> {
-    let page = dressed(
+    let page = bare(
         "Nothing there",
-        None,
         html! {
             p { "No event has told of this, or it is older than what is kept. " a href="/" { "To the fleet" } "." }
         },
@@ -171,9 +204,8 @@ pub(super) fn not_there() -> impl IntoResponse + use<> {
 
 /// The answer when an address holds something that is no name, id or number.
 fn bad(what: &str) -> Response {
-    let page = dressed(
+    let page = bare(
         "Not understood",
-        None,
         html! { p { (what) } p { a href="/" { "To the fleet" } } },
     );
     (StatusCode::BAD_REQUEST, Html(page.into_string())).into_response()
@@ -183,9 +215,8 @@ fn bad(what: &str) -> Response {
 pub(super) fn broken(error: &HistoryError) -> impl IntoResponse + use<> {
     let error = error as &dyn std::error::Error;
     tracing::error!(error, "a page was not made");
-    let page = dressed(
+    let page = bare(
         "Out of order",
-        None,
         html! { p { "The history file cannot be read. The dashboard's log says why." } },
     );
     (StatusCode::INTERNAL_SERVER_ERROR, Html(page.into_string()))

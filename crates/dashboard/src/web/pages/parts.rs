@@ -29,7 +29,7 @@ pub(super) fn span(span: Option<Duration>) -> Markup {
 }
 
 /// A part of an address.
-pub(super) fn in_address(text: &str) -> String {
+pub(in super::super) fn in_address(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 

@@ -1,0 +1,133 @@
+//! The dashboard as a program: who may sign in, where it listens, and how it ends.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod program;
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
+
+use program::{Place, Running};
+use reqwest::StatusCode;
+use testkit::{Broker, until};
+
+/// Longer than a program needs to start and end on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_token_is_told_once_and_taken_away_by_name() {
+    let place = Place::new();
+    let made = place
+        .run(&["dashboard", "token", "add", "ann"])
+        .with_code(0);
+    let token = made.stdout.trim();
+    assert!(
+        token.starts_with("racktick_") && token.len() > 40,
+        "{made:?}"
+    );
+    assert!(!made.stderr.contains(token) && made.stderr.contains("racktick-tokens.toml"));
+    let bob = place.json(&["dashboard", "token", "add", "bob"]);
+    assert_eq!(bob["name"], "bob");
+
+    let taken = place
+        .run(&["dashboard", "token", "add", "ann"])
+        .with_code(1);
+    assert!(
+        taken.stderr.contains("there is a token of `ann` already"),
+        "{taken:?}"
+    );
+    let listed = place.json(&["dashboard", "token", "list"]);
+    let names: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| &line["name"])
+        .collect();
+    assert_eq!(names, ["ann", "bob"]);
+    assert!(!listed.to_string().contains("sha256"));
+    place
+        .run(&["dashboard", "token", "remove", "ann"])
+        .with_code(0);
+    let gone = place
+        .run(&["dashboard", "token", "remove", "ann"])
+        .with_code(1);
+    assert!(
+        gone.stderr.contains("there is no token of `ann`"),
+        "{gone:?}"
+    );
+    let usage = place.run(&["dashboard", "--listen", "127.0.0.1:0", "token", "list"]);
+    usage.with_code(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_says_where_it_listens_and_ends_when_it_is_told_to() {
+    testkit::prepare();
+    let broker = Broker::start().await;
+    let place = Place::new().env("NATS_URL", broker.url());
+    let mut child = place
+        .command(&["dashboard", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut said).unwrap();
+    let url = said.trim();
+    let mut running = Running::of(child);
+    let client = reqwest::Client::new();
+    let get = async |path: &str| client.get(format!("{url}{path}")).send().await.unwrap();
+    until(SOON, "it has read all that there is", async || {
+        get("/readyz").await.status() == StatusCode::OK
+    })
+    .await;
+    assert_eq!(
+        get("/api/v1/fleet").await.status(),
+        StatusCode::UNAUTHORIZED
+    );
+    let token = place.json(&["dashboard", "token", "add", "ann"]);
+    let token = token["token"].as_str().unwrap().to_owned();
+    let fleet = client
+        .get(format!("{url}/api/v1/fleet"))
+        .bearer_auth(&token);
+    assert_eq!(fleet.send().await.unwrap().status(), StatusCode::OK);
+
+    // A page that is left open.
+    let open = client.get(format!("{url}/")).bearer_auth(&token);
+    let mut open = open
+        .header("accept", "text/event-stream")
+        .send()
+        .await
+        .unwrap();
+    assert!(open.chunk().await.unwrap().is_some());
+    running.signal("TERM");
+    until(SOON, "it ends by itself", async || {
+        running.code() == Some(0)
+    })
+    .await;
+    assert!(place.path().join("racktick-history.sqlite").is_file());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_cannot_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let place = Place::new();
+    let ended = place.run(&["dashboard", "--listen", &address]).with_code(1);
+    let wanted = format!("cannot listen on {address}: choose another address with --listen");
+    assert!(ended.stderr.contains(&wanted), "{ended:?}");
+    let ended = place.run(&["dashboard", "--listen", "8000"]).with_code(78);
+    assert!(
+        ended.stderr.contains("such as `127.0.0.1:8000`"),
+        "{ended:?}"
+    );
+    let arguments = [
+        "dashboard",
+        "--listen",
+        "127.0.0.1:0",
+        "--history",
+        "nowhere/h.sqlite",
+    ];
+    let ended = place.run(&arguments).with_code(1);
+    assert!(ended.stderr.contains("nowhere/h.sqlite"), "{ended:?}");
+}

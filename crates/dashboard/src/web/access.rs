@@ -1,0 +1,192 @@
+//! Who is let in: everybody where that is switched on, and otherwise whoever has a token. A browser keeps it in a cookie
+//! that no script can read; programs send it as a bearer token.
+
+use axum::Form;
+use axum::extract::{Query, Request, State};
+use axum::http::header::{
+    AUTHORIZATION, COOKIE, HeaderMap, HeaderValue, LOCATION, SET_COOKIE, WWW_AUTHENTICATE,
+};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::pages;
+use super::problem::Problem;
+use super::site::Site;
+use crate::tokens::Tokens;
+
+/// The cookie with the token.
+const NAME: &str = "racktick_token";
+
+/// How long a browser stays signed in, in seconds: 30 days.
+const STAYS: u32 = 30 * 24 * 60 * 60;
+
+/// Who may read.
+#[derive(Debug, Clone)]
+pub enum Access {
+    /// Everybody who reaches the address.
+    Everybody,
+    /// Whoever has a token of this file.
+    Tokens(Tokens),
+}
+
+/// Lets a request pass, or says how to be let in.
+pub(super) async fn check(State(site): State<Site>, request: Request, next: Next) -> Response {
+    let Access::Tokens(tokens) = site.access() else {
+        return next.run(request).await;
+    };
+    match token(request.headers()).map(|token| tokens.holder(token)) {
+        Some(Ok(Some(_))) => next.run(request).await,
+        Some(Err(error)) => out_of_order(&error),
+        None | Some(Ok(None)) => shut_out(&request),
+    }
+}
+
+fn shut_out(request: &Request) -> Response {
+    let uri = request.uri();
+    let is_page = request.method() == Method::GET
+        && !uri.path().starts_with("/api/")
+        && uri.path() != "/metrics"
+        && !Site::is_live(request.headers());
+    if is_page {
+        let next = uri.path_and_query().map_or("/", |path| path.as_str());
+        return to(&format!("/login?next={}", pages::in_address(next)));
+    }
+    let says = "send a token as `Authorization: Bearer ...`: `racktick dashboard token add NAME` makes one";
+    let mut answer = Problem::new(StatusCode::UNAUTHORIZED, says).into_response();
+    let headers = answer.headers_mut();
+    headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    answer
+}
+
+fn out_of_order(error: &crate::tokens::TokenError) -> Response {
+    let error = error as &dyn std::error::Error;
+    tracing::error!(error, "nobody can be let in");
+    let says = "nobody can be let in: the dashboard's log says why";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, says).into_response()
+}
+
+fn token(headers: &HeaderMap) -> Option<&str> {
+    let bearer = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let cookies = headers.get_all(COOKIE).iter();
+    bearer.map(str::trim).or_else(|| {
+        cookies
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(';'))
+            .find_map(|cookie| cookie.trim().strip_prefix(NAME)?.strip_prefix('='))
+    })
+}
+
+/// Where somebody wanted to go who was not let in yet.
+#[derive(Debug, Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    next: String,
+}
+
+pub(super) async fn ask(Query(wanted): Query<Wanted>) -> Response {
+    pages::login(here(&wanted.next), false)
+}
+
+/// What the form of the page says.
+#[derive(Deserialize)]
+pub(super) struct SignIn {
+    token: String,
+    #[serde(default)]
+    next: String,
+}
+
+pub(super) async fn sign_in(
+    State(site): State<Site>,
+    headers: HeaderMap,
+    Form(form): Form<SignIn>,
+) -> Response {
+    let next = here(&form.next);
+    let Access::Tokens(tokens) = site.access() else {
+        return to(next);
+    };
+    let token = form.token.trim();
+    match tokens.holder(token) {
+        Ok(Some(holder)) => {
+            tracing::info!(name = holder.name, "signed in");
+            keep(to(next), &headers, token, STAYS)
+        }
+        Ok(None) => pages::login(next, true),
+        Err(error) => out_of_order(&error),
+    }
+}
+
+pub(super) async fn sign_out(headers: HeaderMap) -> Response {
+    keep(to("/login"), &headers, "", 0)
+}
+
+/// Has the browser keep a token for so many seconds.
+fn keep(mut answer: Response, headers: &HeaderMap, token: &str, seconds: u32) -> Response {
+    // Behind a proxy that speaks TLS, the cookie must not go over anything else.
+    let secure = match headers.get("x-forwarded-proto") {
+        Some(proto) if proto == "https" => "; Secure",
+        _ => "",
+    };
+    let cookie =
+        format!("{NAME}={token}; HttpOnly; SameSite=Lax; Path=/; Max-Age={seconds}{secure}");
+    if let Ok(cookie) = cookie.parse() {
+        answer.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    answer
+}
+
+/// A path of this dashboard; anything else would lead elsewhere whoever signs in.
+fn here(next: &str) -> &str {
+    let mut start = next.chars();
+    let is_path = start.next() == Some('/') && !matches!(start.next(), Some('/' | '\\'));
+    match is_path && !next.contains(|c: char| c.is_control()) {
+        true => next,
+        false => "/",
+    }
+}
+
+fn to(path: &str) -> Response {
+    let location = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
+    (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signing_in_leads_nowhere_else() {
+        for path in ["/", "/racks/r7?after=1.2", "/now?kind=job.finished"] {
+            assert_eq!(here(path), path);
+        }
+        for path in [
+            "",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/a\nb",
+        ] {
+            assert_eq!(here(path), "/");
+        }
+    }
+
+    #[test]
+    fn a_token_comes_as_cookie_or_bearer() {
+        let with = |name, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.append(name, value.parse().unwrap());
+            token(&headers).map(str::to_owned)
+        };
+        assert_eq!(
+            with(AUTHORIZATION, "Bearer racktick_x").as_deref(),
+            Some("racktick_x")
+        );
+        assert_eq!(with(AUTHORIZATION, "Basic racktick_x"), None);
+        let cookies = "a=b; racktick_token=racktick_x; c=d";
+        assert_eq!(with(COOKIE, cookies).as_deref(), Some("racktick_x"));
+        assert_eq!(with(COOKIE, "racktick_token_x=y"), None);
+    }
+}
