@@ -67,6 +67,24 @@ async fn every_odd_machine_is_left_alone_for_its_own_reason() {
     let record = system.cycle("r1", cycle).await;
     assert_eq!(counts, record.counts());
     assert_eq!(record.outcomes.len(), 3);
+    for (machine, reasons) in &expected {
+        let shown = system.json(&["machine", machine.as_str()]).await;
+        let reason = &shown["decision"]["skip"]["reason"];
+        assert_eq!(*reason, reasons[0].as_str(), "{shown}");
+    }
+    let deployed = system.json(&["machine", &all[0]]).await;
+    assert_eq!(deployed["decision"]["skip"], serde_json::Value::Null);
+    assert_eq!(
+        deployed["decisions"]["items"][0]["cycle"],
+        cycle.to_string()
+    );
+    assert_eq!(deployed["verdicts"].as_array().unwrap().len(), 1);
+    let nobody = system.try_run(&["machine", "nobody"]).await;
+    assert!(
+        nobody.stderr.contains("no event about a machine `nobody`"),
+        "{nobody:?}"
+    );
+
     // Nothing of anybody else's was touched.
     let stats = system.lab.stats().await;
     assert_eq!(stats.provisions_of_foreign_machines, 0);

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cancel, completions, config, dashboard, demo, dlq, doctor, events, lab, plan, rack, recover,
-    setup, tick, worker,
+    cancel, completions, config, dashboard, demo, dlq, doctor, events, lab, machine, plan, rack,
+    recover, setup, tick, worker,
 };
 use crate::config::{ConfigError, Key, Places, Problem, SETTINGS};
 
@@ -103,6 +103,8 @@ pub(crate) enum Command {
     Plan(plan::Arguments),
     /// Show racks, running cycles and machines by outcome
     Status,
+    /// Show one machine: health, last jobs, what failed, and what every cycle decided about it and why
+    Machine(machine::Arguments),
     /// Print events, as `nats sub` would
     Events(events::Arguments),
     /// Dead letters: list, show, replay, drop

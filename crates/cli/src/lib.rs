@@ -91,6 +91,7 @@ async fn dispatch(cli: &Cli, app: &App) -> anyhow::Result<Exit> {
         Command::Setup(arguments) => commands::setup::run(arguments, app).await?,
         Command::Plan(arguments) => commands::plan::run(arguments, app).await?,
         Command::Status => commands::status::run(app).await?,
+        Command::Machine(arguments) => commands::machine::run(arguments, app).await?,
         Command::Events(arguments) => commands::events::run(arguments, app).await?,
         // These need no configuration or no runtime, and were done before.
         Command::Config(_) | Command::Completions(_) | Command::Demo(_) => {}

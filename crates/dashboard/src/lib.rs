@@ -8,3 +8,4 @@ pub mod schedules;
 pub mod tokens;
 pub mod views;
 pub mod web;
+pub mod words;

@@ -196,7 +196,7 @@ pub mod bucket {
 
 /// Subject patterns for reading and purging.
 pub mod filter {
-    use crate::name::RackName;
+    use crate::name::{MachineName, RackName};
 
     /// All events.
     pub const EVENTS: &str = "event.>";
@@ -220,6 +220,11 @@ pub mod filter {
     /// The events of one rack.
     pub fn events_of(rack: &RackName) -> String {
         format!("event.*.{rack}.>")
+    }
+
+    /// The events about one machine and its jobs, in every rack.
+    pub fn events_about(machine: &MachineName) -> String {
+        format!("event.*.*.{}.>", machine.token())
     }
 
     /// The slots armed for one rack, retries not included.

@@ -9,6 +9,7 @@ pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod lab;
+pub(crate) mod machine;
 pub(crate) mod plan;
 pub(crate) mod rack;
 pub(crate) mod recover;

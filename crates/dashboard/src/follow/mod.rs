@@ -89,6 +89,33 @@ pub async fn follow(
     }
 }
 
+/// Folds everything that the stream holds on these subjects into a file of its own, once.
+///
+/// # Errors
+/// When the file cannot be written, or the broker cannot be read.
+pub async fn read_once(bus: &Bus, filter: &str, writer: &mut Writer) -> Result<(), FollowError> {
+    let state = bus.stream_state(stream::EVENTS).await?;
+    let mut reader = bus.read(stream::EVENTS, filter, Start::All).await?;
+    let mut gathered = Vec::new();
+    loop {
+        let next = reader.next_stored().await?;
+        let is_end = next.is_none();
+        gathered.extend(next);
+        if is_end || gathered.len() >= AT_ONCE {
+            let position = Position {
+                stream_created: state.created,
+                sequence: state.last,
+                stored_at: None,
+            };
+            let messages = std::mem::take(&mut gathered);
+            writer.write(&thread::read(&messages, position), Timestamp::now())?;
+        }
+        if is_end {
+            return Ok(());
+        }
+    }
+}
+
 struct Follower {
     bus: Bus,
     thread: WriterThread,

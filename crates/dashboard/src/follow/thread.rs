@@ -111,7 +111,8 @@ fn carry_out(
     Ok(())
 }
 
-fn read(messages: &[Stored], position: Position) -> Batch {
+/// The events among some messages.
+pub(super) fn read(messages: &[Stored], position: Position) -> Batch {
     let mut batch = Batch {
         events: Vec::with_capacity(messages.len()),
         ignored: 0,

@@ -9,8 +9,9 @@ use rusqlite::Result;
 use super::super::site::{Live, Moment, Site};
 use super::decisions::{First, table};
 use super::parts::{counts, cycle_state, maybe_time, rack_link, time};
-use super::{Page, bad, now, words};
+use super::{Page, bad, now};
 use crate::views::{CycleState, CycleView};
+use crate::words;
 
 pub(in super::super) async fn answer(
     State(site): State<Site>,

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::parts::{cycle_link, job_link, machine_link, outcome_in_full};
-use super::words;
 use crate::views::{Decision, JobSummary};
+use crate::words;
 
 /// What a table of decisions has in its first column.
 pub(super) enum First {

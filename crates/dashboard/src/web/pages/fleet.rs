@@ -7,13 +7,14 @@ use rusqlite::Result;
 use serde::Deserialize;
 
 use super::super::site::{Live, Moment, Site};
+use super::Page;
 use super::parts::{
     cycle_link, cycle_state, health, job_link, machine_link, outcome_in_full, rack_link, since,
     time,
 };
-use super::{Page, words};
 use crate::history::standing::Health;
 use crate::views::{Cell, Fleet, RackCard, Totals};
+use crate::words;
 
 /// How many of the machines that do not deploy are listed at the top; the cells show all.
 const LISTED: usize = 30;

@@ -14,8 +14,9 @@ use super::parts::{
     strip,
 };
 use super::rack::After;
-use super::{Page, bad, words};
+use super::{Page, bad};
 use crate::views::{Cursor, JobView, MachineView};
+use crate::words;
 
 /// How many decisions a page of older ones has.
 const DECISIONS: usize = 50;

@@ -10,7 +10,6 @@ mod parts;
 pub(super) mod rack;
 pub(super) mod system;
 pub(super) mod trends;
-mod words;
 
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};

@@ -9,9 +9,9 @@ use model::name::{MachineName, RackName};
 use model::outcome::Outcome;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::words;
 use crate::history::standing::Health;
 use crate::views::{Cell, CycleState, CycleSummary, Verdict};
+use crate::words;
 
 /// A time in UTC, which the script turns into one of the reader's own clock, and how long ago.
 pub(super) fn time(at: Timestamp) -> Markup {

@@ -12,8 +12,9 @@ use super::parts::{
     cycle_link, cycle_state, cycles, health, in_address, machine_link, maybe_time, older, since,
     strip, time,
 };
-use super::{Page, bad, words};
+use super::{Page, bad};
 use crate::views::{Cursor, RackView};
+use crate::words;
 
 /// How many cycles a page of older ones has.
 const CYCLES: usize = 50;

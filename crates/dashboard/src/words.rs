@@ -11,7 +11,7 @@ use crate::history::standing::Health;
 use crate::views::CycleState;
 
 /// The shape that stands for a health beside its word, for who does not see colours.
-pub(super) fn shape(health: Health) -> &'static str {
+pub fn shape(health: Health) -> &'static str {
     match health {
         Health::Quarantined => "■",
         Health::Failing => "✖",
@@ -23,7 +23,7 @@ pub(super) fn shape(health: Health) -> &'static str {
 }
 
 /// What a health means, in one sentence.
-pub(super) fn health_meaning(health: Health) -> &'static str {
+pub fn health_meaning(health: Health) -> &'static str {
     match health {
         Health::Quarantined => "It failed so often in a row that it is left alone.",
         Health::Failing => "It failed at least twice in a row.",
@@ -35,7 +35,7 @@ pub(super) fn health_meaning(health: Health) -> &'static str {
 }
 
 /// The shape that stands for an outcome.
-pub(super) fn outcome_shape(outcome: &Outcome) -> &'static str {
+pub fn outcome_shape(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Passed => "●",
         Outcome::Failed { .. } => "✖",
@@ -47,7 +47,7 @@ pub(super) fn outcome_shape(outcome: &Outcome) -> &'static str {
 }
 
 /// What became of a job, in one sentence without its first word.
-pub(super) fn outcome_detail(outcome: &Outcome) -> Option<String> {
+pub fn outcome_detail(outcome: &Outcome) -> Option<String> {
     Some(match outcome {
         Outcome::Passed | Outcome::Cancelled => return None,
         Outcome::Failed {
@@ -84,7 +84,7 @@ pub(super) fn outcome_detail(outcome: &Outcome) -> Option<String> {
 }
 
 /// Why a machine was left alone.
-pub(super) fn skip_words(skip: &Skip) -> String {
+pub fn skip_words(skip: &Skip) -> String {
     match &skip.detail {
         None => skip.reason.meaning().to_owned(),
         Some(detail) => format!(
@@ -95,7 +95,7 @@ pub(super) fn skip_words(skip: &Skip) -> String {
 }
 
 /// What started a cycle.
-pub(super) fn origin(origin: Option<&Origin>) -> String {
+pub fn origin(origin: Option<&Origin>) -> String {
     match origin {
         None => "-".into(),
         Some(Origin::Slot { .. }) => "schedule".into(),
@@ -112,7 +112,7 @@ pub(super) fn origin(origin: Option<&Origin>) -> String {
 }
 
 /// How far a cycle is, in a word.
-pub(super) fn cycle_word(state: &CycleState) -> &'static str {
+pub fn cycle_word(state: &CycleState) -> &'static str {
     match state {
         CycleState::Planning => "planning",
         CycleState::Running => "running",
@@ -123,7 +123,7 @@ pub(super) fn cycle_word(state: &CycleState) -> &'static str {
 }
 
 /// Why a tick was not run.
-pub(super) fn missed(cause: MissedCause) -> &'static str {
+pub fn missed(cause: MissedCause) -> &'static str {
     match cause {
         MissedCause::Removed => "the rack is gone",
         MissedCause::Paused => "the rack is paused",
@@ -133,7 +133,7 @@ pub(super) fn missed(cause: MissedCause) -> &'static str {
 }
 
 /// A time span to the second.
-pub(super) fn span(span: Duration) -> String {
+pub fn span(span: Duration) -> String {
     let whole = match span.as_secs() {
         0 => Duration::from_millis(span.as_millis().try_into().unwrap_or(0)),
         seconds => Duration::from_secs(seconds),
@@ -145,7 +145,7 @@ pub(super) fn span(span: Duration) -> String {
 }
 
 /// When a rack ticks.
-pub(super) fn schedule(schedule: &Schedule) -> String {
+pub fn schedule(schedule: &Schedule) -> String {
     match schedule {
         Schedule::Every { every, .. } => format!("every {}", span(*every)),
         Schedule::Cron {

@@ -1,0 +1,141 @@
+//! `racktick machine`: one machine, from the events about it that the broker still has.
+
+use anyhow::Context;
+use clap::Args;
+use dashboard::follow::read_once;
+use dashboard::history::History;
+use dashboard::views::{Decision, JobView, MachineView};
+use dashboard::words;
+use model::name::MachineName;
+use model::outcome::Outcome;
+use model::subject::filter;
+
+use crate::app::App;
+use crate::output;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The machine, by its short host name
+    machine: MachineName,
+}
+
+pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> {
+    let machine = arguments.machine.clone();
+    let bus = app.bus().await?;
+    let folder = tempfile::tempdir().context("no temporary directory")?;
+    let (history, mut writer) = History::open(&folder.path().join("machine.sqlite"))?;
+    read_once(&bus, &filter::events_about(&machine), &mut writer).await?;
+    let view = history.read(|reading| reading.machine(&machine))?;
+    let view = view.with_context(|| {
+        format!("the broker holds no event about a machine `{machine}`: is this its short host name in MAAS?")
+    })?;
+    app.output.print(&view, text)
+}
+
+fn text(view: &MachineView) -> String {
+    let cell = &view.cell;
+    let mut facts = vec![
+        pair("machine", cell.machine.to_string()),
+        pair(
+            "racks",
+            view.racks
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
+        pair(
+            "health",
+            format!(
+                "{}: {}",
+                cell.health.as_str(),
+                words::health_meaning(cell.health)
+            ),
+        ),
+    ];
+    if let Some(since) = cell.since {
+        facts.push(pair(
+            "since",
+            format!("{}, {} in a row", output::time(since), cell.streak),
+        ));
+    }
+    let passed = cell
+        .passed_at
+        .map_or("never, as far back as events reach".into(), output::time);
+    facts.push(pair("deployed last", passed));
+    facts.push(pair("last decision", decided(view.decisions.items.first())));
+    if let Some(job) = &view.current {
+        let state = job.job.state.as_deref().unwrap_or("submitted");
+        facts.push(pair("job now", format!("{} ({state})", job.job.job)));
+    }
+    let mut text = output::pairs(facts);
+    if let Some(failure) = &view.last_failure {
+        text.push_str(&format!("\n\nlast failure: {}\n", job_line(failure)));
+        text.push_str(&phases(failure));
+    }
+    let rows = view.decisions.items.iter().map(|decision| {
+        vec![
+            output::time(decision.at),
+            decision.rack.to_string(),
+            decided(Some(decision)),
+            became(decision),
+        ]
+    });
+    text.push_str("\n\n");
+    text.push_str(&output::table(
+        &["decided at", "rack", "decision", "what became of it"],
+        rows,
+    ));
+    text
+}
+
+fn pair(name: &str, value: String) -> Vec<String> {
+    vec![name.to_owned(), value]
+}
+
+fn decided(decision: Option<&Decision>) -> String {
+    match decision.map(|decision| &decision.skip) {
+        None => "none".into(),
+        Some(None) => "deploy".into(),
+        Some(Some(skip)) => format!("left alone: {}: {}", skip.reason, words::skip_words(skip)),
+    }
+}
+
+fn became(decision: &Decision) -> String {
+    match &decision.job {
+        None => "-".into(),
+        Some(job) => match &job.outcome {
+            Some(outcome) => outcome_words(outcome),
+            None => job.state.clone().unwrap_or_else(|| "submitted".into()),
+        },
+    }
+}
+
+fn outcome_words(outcome: &Outcome) -> String {
+    match words::outcome_detail(outcome) {
+        Some(detail) => format!("{} {detail}", outcome.word()),
+        None => outcome.word().to_owned(),
+    }
+}
+
+fn job_line(job: &JobView) -> String {
+    let outcome = job
+        .job
+        .outcome
+        .as_ref()
+        .map(outcome_words)
+        .unwrap_or_default();
+    let at = job.job.outcome_at.map(output::time).unwrap_or_default();
+    format!("job {} {outcome}, {at}", job.job.job)
+}
+
+fn phases(job: &JobView) -> String {
+    let rows = job.phases.iter().map(|phase| {
+        vec![
+            phase.phase.to_string(),
+            phase.status.map_or("-".into(), |status| status.to_string()),
+            phase.lasted.map_or("-".into(), words::span),
+        ]
+    });
+    output::table(&["phase", "exit status", "took about"], rows)
+}
