@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -26,11 +27,52 @@ pub struct Tokens {
     path: PathBuf,
 }
 
+/// What whoever signs in may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Read.
+    #[default]
+    Viewer,
+    /// Tick, pause and resume racks, and cancel jobs, too.
+    Operator,
+}
+
+/// A text that is no role.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a role: write viewer or operator")]
+pub struct UnknownRole(String);
+
+impl Role {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
+        match text {
+            "viewer" => Ok(Self::Viewer),
+            "operator" => Ok(Self::Operator),
+            _ => Err(UnknownRole(text.escape_debug().to_string())),
+        }
+    }
+}
+
 /// One who may sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// Who it is: a person, or a program.
     pub name: String,
+    /// What they may do.
+    #[serde(default)]
+    pub role: Role,
     /// The token's SHA-256, in base64.
     pub sha256: String,
     /// Since when.
@@ -137,7 +179,7 @@ impl Tokens {
     ///
     /// # Errors
     /// `BadName`, `Taken`, and as [`Tokens::holders`] and [`Tokens::remove`].
-    pub fn add(&self, name: &str, now: Timestamp) -> Result<String, TokenError> {
+    pub fn add(&self, name: &str, role: Role, now: Timestamp) -> Result<String, TokenError> {
         let is_fine = |c: char| c.is_ascii_alphanumeric() || "._@-".contains(c);
         if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(is_fine) {
             return Err(TokenError::BadName(name.escape_debug().to_string()));
@@ -150,6 +192,7 @@ impl Tokens {
         let secret = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(secret));
         token.push(Holder {
             name: name.to_owned(),
+            role,
             sha256: hash(&secret),
             added_at: now,
         });
@@ -212,8 +255,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::at(folder.path().join("tokens.toml"));
         assert_eq!(tokens.holder("racktick_x").unwrap(), None);
-        let ann = tokens.add("ann", now()).unwrap();
-        let bob = tokens.add("bob@example.com", now()).unwrap();
+        let ann = tokens.add("ann", Role::Viewer, now()).unwrap();
+        let bob = tokens.add("bob@example.com", Role::Viewer, now()).unwrap();
         assert_ne!(ann, bob);
         let name = |token: &str| tokens.holder(token).unwrap().map(|holder| holder.name);
         assert_eq!(name(&ann).as_deref(), Some("ann"));
@@ -233,7 +276,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::at(folder.path().join("tokens.toml"));
-        tokens.add("ann", now()).unwrap();
+        tokens.add("ann", Role::Viewer, now()).unwrap();
         let mode = fs::metadata(tokens.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let files = fs::read_dir(folder.path()).unwrap().count();
@@ -247,13 +290,13 @@ mod tests {
         let tokens = Tokens::at(&path);
         for name in ["", "a b", "a\nb", &"x".repeat(65)] {
             assert!(matches!(
-                tokens.add(name, now()),
+                tokens.add(name, Role::Viewer, now()),
                 Err(TokenError::BadName(_))
             ));
         }
-        tokens.add("ann", now()).unwrap();
+        tokens.add("ann", Role::Viewer, now()).unwrap();
         assert!(matches!(
-            tokens.add("ann", now()),
+            tokens.add("ann", Role::Viewer, now()),
             Err(TokenError::Taken(_))
         ));
         assert!(matches!(tokens.remove("bob"), Err(TokenError::Unknown(_))));

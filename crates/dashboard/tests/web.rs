@@ -12,14 +12,17 @@ use dashboard::broker::{BrokerView, WorkView};
 use dashboard::follow::Progress;
 use dashboard::history::{History, Writer};
 use dashboard::schedules::Schedules;
-use dashboard::tokens::Tokens;
+use dashboard::tokens::{Role, Tokens};
 use dashboard::web::{Access, Links, Site, serve};
 use jiff::Timestamp;
+use ledger::Ledger;
 use model::event::{Event, Fact};
 use model::id::CycleId;
 use model::name::RackName;
 use model::rack::{Pause, RackRecord};
 use model::schedule::Schedule;
+use model::subject::stream;
+use model::task::{Task, Tick};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION,
     SET_COOKIE,
@@ -30,6 +33,7 @@ use serde_json::Value;
 use support::story::{Size, Teller};
 use support::write;
 use tempfile::TempDir;
+use testkit::Broker;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -48,7 +52,10 @@ struct Dashboard {
     writer: Writer,
     progress: watch::Sender<Progress>,
     schedules: watch::Sender<Schedules>,
-    broker: watch::Sender<BrokerView>,
+    standing: watch::Sender<BrokerView>,
+    _broker: Broker,
+    ledger: Ledger,
+    tokens: Tokens,
     address: SocketAddr,
     end: Option<oneshot::Sender<()>>,
     ended: JoinHandle<()>,
@@ -58,12 +65,18 @@ struct Dashboard {
 impl Dashboard {
     /// A dashboard that has read everything just now.
     async fn start(events: &[Event]) -> Self {
-        Self::start_for(events, Access::Everybody).await
+        Self::start_for(events, true).await
     }
 
-    async fn start_for(events: &[Event], access: Access) -> Self {
-        testkit::prepare();
+    async fn start_for(events: &[Event], public_read: bool) -> Self {
+        let broker = Broker::start().await;
+        let ledger = Ledger::new(broker.bus().await);
         let folder = tempfile::tempdir().unwrap();
+        let tokens = Tokens::at(folder.path().join("tokens.toml"));
+        let access = Access {
+            tokens: tokens.clone(),
+            public_read,
+        };
         let (history, mut writer) = History::open(&folder.path().join("history.sqlite")).unwrap();
         write(&mut writer, events, 500);
         let progress = watch::channel(Progress {
@@ -71,11 +84,19 @@ impl Dashboard {
             ..Progress::default()
         });
         let schedules = watch::channel(Schedules::default());
-        let broker = watch::channel(BrokerView::default());
+        let standing = watch::channel(BrokerView::default());
         let links = Links {
             testflinger: Some("http://testflinger.example".into()),
         };
-        let site = Site::new(history, progress.1, schedules.1, broker.1, links, access);
+        let site = Site::new(
+            history,
+            progress.1,
+            schedules.1,
+            standing.1,
+            links,
+            access,
+            ledger.clone(),
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ending) = oneshot::channel();
@@ -90,7 +111,10 @@ impl Dashboard {
             writer,
             progress: progress.0,
             schedules: schedules.0,
-            broker: broker.0,
+            standing: standing.0,
+            _broker: broker,
+            ledger,
+            tokens,
             address,
             end: Some(end),
             ended,
@@ -387,7 +411,7 @@ async fn metrics_count_what_the_fleet_shows() {
         let record = RackRecord::new(every, Timestamp::now());
         schedules.racks.insert(rack, record);
     });
-    dashboard.broker.send_modify(|broker| {
+    dashboard.standing.send_modify(|broker| {
         broker.dead_letters = 3;
         broker.work.push(WorkView {
             kind: "submit".into(),
@@ -524,10 +548,8 @@ async fn every_answer_allows_nothing_from_elsewhere() {
 
 #[tokio::test]
 async fn without_a_token_nobody_reads_anything() {
-    let folder = tempfile::tempdir().unwrap();
-    let tokens = Tokens::at(folder.path().join("tokens.toml"));
-    let access = Access::Tokens(tokens.clone());
-    let dashboard = Dashboard::start_for(&Teller::new(10).story(SIZE), access).await;
+    let dashboard = Dashboard::start_for(&Teller::new(10).story(SIZE), false).await;
+    let tokens = &dashboard.tokens;
     let url = |path: &str| format!("http://{}{path}", dashboard.address);
 
     for path in [
@@ -560,7 +582,7 @@ async fn without_a_token_nobody_reads_anything() {
     assert_eq!(dashboard.page("/healthz").await, "ok\n");
     assert_eq!(dashboard.page("/readyz").await, "ok\n");
 
-    let token = tokens.add("ann", Timestamp::now()).unwrap();
+    let token = tokens.add("ann", Role::Viewer, Timestamp::now()).unwrap();
     let sign_in = async |token: &str, next: &str| {
         let form = format!("token={token}&next={next}");
         let request = dashboard.client.post(url("/login")).body(form);
@@ -605,4 +627,100 @@ async fn without_a_token_nobody_reads_anything() {
         with("/metrics", AUTHORIZATION, &bearer).await,
         StatusCode::UNAUTHORIZED
     );
+}
+
+/// The form of an action on a page: what it must bring back.
+fn seal_of(page: &str) -> Option<&str> {
+    let (_, after) = page.split_once("name=\"seal\" value=\"")?;
+    after.split('"').next()
+}
+
+#[tokio::test]
+async fn only_an_operator_acts_and_says_why() {
+    let dashboard = Dashboard::start(&Teller::new(11).story(SIZE)).await;
+    let rack = RackName::new("r0").unwrap();
+    let every = Schedule::Every {
+        every: Duration::from_secs(3600),
+        splay: None,
+    };
+    let record = RackRecord::new(every, Timestamp::now());
+    dashboard
+        .ledger
+        .racks()
+        .create("r0", &record)
+        .await
+        .unwrap();
+    dashboard.schedules.send_modify(|schedules| {
+        schedules.racks.insert(rack.clone(), record);
+    });
+    let url = |path: &str| format!("http://{}{path}", dashboard.address);
+    let token = |name: &str, role| dashboard.tokens.add(name, role, Timestamp::now()).unwrap();
+    let (viewer, operator) = (token("vic", Role::Viewer), token("olga", Role::Operator));
+    let page = async |token: &str| {
+        let request = dashboard.client.get(url("/racks/r0")).bearer_auth(token);
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    let act = async |token: &str, what: &str, seal: &str, reason: &str, origin: &str| {
+        let form = format!("seal={seal}&reason={reason}");
+        let request = dashboard.client.post(url(&format!("/racks/r0/{what}")));
+        let request = request
+            .bearer_auth(token)
+            .header("origin", origin)
+            .body(form);
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        request.send().await.unwrap()
+    };
+    let here = url("");
+    let paused = async || {
+        let record = dashboard.ledger.rack(&rack).await.unwrap().unwrap();
+        record.paused
+    };
+
+    assert_eq!(seal_of(&dashboard.page("/racks/r0").await), None);
+    let of_viewer = page(&viewer).await;
+    assert!(of_viewer.contains("vic") && seal_of(&of_viewer).is_none());
+    let of_operator = page(&operator).await;
+    let seal = seal_of(&of_operator).unwrap();
+    assert!(of_operator.contains("Tick now") && of_operator.contains("Pause schedule"));
+
+    for (token, seal, reason, origin, status) in [
+        ("", seal, "broken", here.as_str(), StatusCode::FORBIDDEN),
+        (&viewer, seal, "broken", &here, StatusCode::FORBIDDEN),
+        (&operator, "guessed", "broken", &here, StatusCode::FORBIDDEN),
+        (
+            &operator,
+            seal,
+            "broken",
+            "http://evil.example",
+            StatusCode::FORBIDDEN,
+        ),
+        (&operator, seal, "++", &here, StatusCode::BAD_REQUEST),
+    ] {
+        for what in ["tick", "pause", "resume"] {
+            let answer = act(token, what, seal, reason, origin).await;
+            assert_eq!(answer.status(), status, "{what} by `{token}` from {origin}");
+        }
+    }
+    assert_eq!(paused().await, None);
+
+    let answer = act(&operator, "pause", seal, "broken+switch", &here).await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    assert_eq!(answer.headers()[LOCATION], "/racks/r0");
+    let pause = paused().await.unwrap();
+    assert_eq!(
+        (pause.by.as_str(), pause.why.as_str()),
+        ("olga", "broken switch")
+    );
+    act(&operator, "resume", seal, "mended", &here).await;
+    assert_eq!(paused().await, None);
+
+    let bus = dashboard.ledger.bus();
+    let ticked = async |number| bus.message(stream::RACK, number).await.unwrap();
+    assert!(ticked(1).await.is_none());
+    act(&operator, "tick", seal, "after+the+repair", &here).await;
+    let tick = ticked(1).await.unwrap();
+    assert!(ticked(2).await.is_none());
+    let tick = Tick::parse(&tick.body).unwrap();
+    assert_eq!((tick.rack, tick.by.as_deref()), (rack, Some("olga")));
+    assert_eq!(tick.reason.as_deref(), Some("after the repair"));
 }

@@ -9,6 +9,7 @@ mod recent;
 mod report;
 pub mod stored;
 mod tasks;
+mod tick;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use adopt::{Adoption, Recovery, RemoteJob};
 pub use cancel::Cancelled;
 pub use error::LedgerError;
 pub use tasks::{outgoing, submit_task};
+pub use tick::TickRequest;
 
 /// How often a compare-and-set is tried again before the message is given back. Many more writers at one machine's
 /// record than this would be a mistake elsewhere.

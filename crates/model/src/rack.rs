@@ -63,6 +63,18 @@ pub struct Doubted {
 }
 
 impl RackRecord {
+    /// Switches the schedule off. Who paused first stays.
+    pub fn pause(&mut self, pause: Pause) {
+        self.paused.get_or_insert(pause);
+    }
+
+    /// Switches the schedule on again: slots before `now` are not made up for.
+    pub fn resume(&mut self, now: Timestamp) {
+        if self.paused.take().is_some() {
+            self.since = now;
+        }
+    }
+
     /// The present version.
     pub const VERSION: u8 = 1;
 

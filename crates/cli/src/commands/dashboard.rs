@@ -9,7 +9,7 @@ use dashboard::broker::{self, BrokerView};
 use dashboard::follow::{Progress, follow};
 use dashboard::history::{History, Retention};
 use dashboard::schedules::{self, Schedules};
-use dashboard::tokens::Tokens;
+use dashboard::tokens::{Role, Tokens};
 use dashboard::web::{self, Access, Links, Site};
 use jiff::Timestamp;
 use ledger::Ledger;
@@ -48,6 +48,9 @@ pub(crate) enum Token {
     Add {
         /// Who it is for
         name: String,
+        /// What they may do: `viewer` reads; `operator` ticks, pauses and resumes racks and cancels jobs, too
+        #[arg(long, value_name = "ROLE", default_value = "viewer")]
+        role: Role,
     },
     /// List who may sign in
     List,
@@ -81,26 +84,27 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> 
 fn token(command: &Token, app: &App) -> anyhow::Result<()> {
     let tokens = Tokens::at(&app.config.dashboard.tokens);
     match command {
-        Token::Add { name } => {
-            let token = tokens.add(name, Timestamp::now())?;
+        Token::Add { name, role } => {
+            let token = tokens.add(name, *role, Timestamp::now())?;
             output::say(format!(
                 "this is the token of {name}, and it is not shown again; its hash is in {}",
                 tokens.path().display()
             ));
-            let shown = json!({"name": name, "token": token});
+            let shown = json!({"name": name, "role": role, "token": token});
             app.output.print(&shown, |_| token.clone())
         }
         Token::List => {
             let holders = tokens.holders()?;
             let lines: Vec<_> = holders
                 .iter()
-                .map(|holder| json!({"name": holder.name, "added_at": holder.added_at}))
+                .map(|holder| json!({"name": holder.name, "role": holder.role, "added_at": holder.added_at}))
                 .collect();
             app.output.print(&lines, |_| {
-                let rows = holders
-                    .iter()
-                    .map(|holder| vec![holder.name.clone(), output::time(holder.added_at)]);
-                output::table(&["name", "added at"], rows)
+                let rows = holders.iter().map(|holder| {
+                    let role = holder.role.name().to_owned();
+                    vec![holder.name.clone(), role, output::time(holder.added_at)]
+                });
+                output::table(&["name", "role", "added at"], rows)
             })
         }
         Token::Remove { name } => {
@@ -126,11 +130,20 @@ async fn serve(app: &App) -> anyhow::Result<()> {
     let links = Links {
         testflinger: Some(app.config.testflinger.server.to_string()),
     };
-    let access = match settings.public_read {
-        true => Access::Everybody,
-        false => Access::Tokens(Tokens::at(&settings.tokens)),
+    let access = Access {
+        tokens: Tokens::at(&settings.tokens),
+        public_read: settings.public_read,
     };
-    let site = Site::new(history, seen, schedules, broker_view, links, access);
+    let ledger = Ledger::new(bus.clone());
+    let site = Site::new(
+        history,
+        seen,
+        schedules,
+        broker_view,
+        links,
+        access,
+        ledger.clone(),
+    );
     let (ending, ended) = watch::channel(false);
     let until = || {
         let mut ended = ended.clone();
@@ -143,7 +156,6 @@ async fn serve(app: &App) -> anyhow::Result<()> {
     output::line(&format!("http://{address}"))?;
     tracing::info!(%address, "the dashboard is at work");
     let _at_work = service::at_work();
-    let ledger = Ledger::new(bus.clone());
     let retention = Retention::of(settings.keep);
     let mut following = pin!(follow(&bus, writer, retention, progress, until()));
     let mut serving = pin!(web::serve(site, listener, until()));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use bus::{Reader, Start, Stored};
 use clap::Args;
-use ledger::{Ledger, LedgerError};
+use ledger::{Ledger, LedgerError, TickRequest};
 use model::cycle::CycleRecord;
 use model::dead::DeadLetter;
 use model::event::{Event, Fact};
@@ -16,7 +16,6 @@ use model::rack::RackRecord;
 use model::subject::{Subject, filter, stream};
 use model::task::{LONGEST_WORDS, Task, Tick, too_long};
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use crate::app::App;
 use crate::ask::Consent;
@@ -46,49 +45,6 @@ pub(crate) struct Arguments {
     consent: Consent,
 }
 
-/// A manual tick to be published.
-pub(crate) struct Request {
-    pub(crate) rack: RackName,
-    pub(crate) reason: Option<String>,
-    pub(crate) spread: Option<Duration>,
-    pub(crate) accept_shrink: bool,
-}
-
-impl Request {
-    /// A tick with nothing said but the rack.
-    pub(crate) fn of(rack: RackName) -> Self {
-        Self {
-            rack,
-            reason: None,
-            spread: None,
-            accept_shrink: false,
-        }
-    }
-}
-
-/// Publishes a manual tick and says which cycle it is. The cycle's id follows from the nonce chosen here, so that
-/// publishing again after a lost answer is still the same tick, and whoever asked can find the cycle.
-pub(crate) async fn publish(ledger: &Ledger, request: &Request) -> anyhow::Result<CycleId> {
-    let nonce = Uuid::new_v4();
-    let cycle = CycleId::of_request(&request.rack, nonce);
-    let tick = Tick {
-        rack: request.rack.clone(),
-        reason: request.reason.clone(),
-        by: Some(person::name()),
-        spread: request.spread,
-        accept_shrink: request.accept_shrink,
-        nonce: Some(nonce),
-        resume: None,
-    };
-    let message = ledger::outgoing(Subject::Tick, &tick).with_id(cycle.to_string());
-    ledger
-        .bus()
-        .publish(message)
-        .await
-        .context("the tick may not have been stored")?;
-    Ok(cycle)
-}
-
 pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit> {
     let ledger = Ledger::new(app.bus().await?);
     let rack = &arguments.rack;
@@ -110,16 +66,16 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit
             Start::New,
         )
         .await?;
-    let cycle = publish(
-        &ledger,
-        &Request {
-            rack: rack.clone(),
-            reason: arguments.reason.clone(),
-            spread: arguments.spread,
-            accept_shrink: arguments.accept_shrink,
-        },
-    )
-    .await?;
+    let request = TickRequest {
+        reason: arguments.reason.clone(),
+        spread: arguments.spread,
+        accept_shrink: arguments.accept_shrink,
+        ..TickRequest::of(rack.clone(), person::name())
+    };
+    let cycle = ledger
+        .tick(&request)
+        .await
+        .context("the tick may not have been stored")?;
     output::say(format!(
         "tick of rack {rack} is stored; it is cycle {cycle}"
     ));

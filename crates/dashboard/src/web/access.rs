@@ -1,11 +1,15 @@
 //! Who is let in: everybody where that is switched on, and otherwise whoever has a token. A browser keeps it in a cookie
 //! that no script can read; programs send it as a bearer token.
 
+use std::convert::Infallible;
+
 use axum::Form;
-use axum::extract::{Query, Request, State};
+use axum::extract::{FromRequestParts, Query, Request, State};
 use axum::http::header::{
-    AUTHORIZATION, COOKIE, HeaderMap, HeaderValue, LOCATION, SET_COOKIE, WWW_AUTHENTICATE,
+    AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderValue, LOCATION, ORIGIN, SET_COOKIE,
+    WWW_AUTHENTICATE,
 };
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -14,7 +18,7 @@ use serde::Deserialize;
 use super::pages;
 use super::problem::Problem;
 use super::site::Site;
-use crate::tokens::Tokens;
+use crate::tokens::{Holder, Role, TokenError, Tokens};
 
 /// The cookie with the token.
 const NAME: &str = "racktick_token";
@@ -22,25 +26,63 @@ const NAME: &str = "racktick_token";
 /// How long a browser stays signed in, in seconds: 30 days.
 const STAYS: u32 = 30 * 24 * 60 * 60;
 
-/// Who may read.
+/// Who is let in.
 #[derive(Debug, Clone)]
-pub enum Access {
-    /// Everybody who reaches the address.
-    Everybody,
-    /// Whoever has a token of this file.
-    Tokens(Tokens),
+pub struct Access {
+    /// Those who can sign in.
+    pub tokens: Tokens,
+    /// Whether everybody may read who reaches the address.
+    pub public_read: bool,
+}
+
+/// Whoever asks: nobody in particular, or the holder of a token.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Visitor(Option<SignedIn>);
+
+#[derive(Debug, Clone)]
+struct SignedIn {
+    holder: Holder,
+    /// Shown by the forms of this dashboard to this visitor, and by no other page.
+    seal: String,
+}
+
+impl Visitor {
+    /// The name, of who signed in.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.0.as_ref().map(|known| known.holder.name.as_str())
+    }
+
+    /// The name and the seal of who may act.
+    pub(super) fn operator(&self) -> Option<(&str, &str)> {
+        let known = self.0.as_ref()?;
+        let may = known.holder.role >= Role::Operator;
+        may.then_some((known.holder.name.as_str(), known.seal.as_str()))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or_default())
+    }
 }
 
 /// Lets a request pass, or says how to be let in.
-pub(super) async fn check(State(site): State<Site>, request: Request, next: Next) -> Response {
-    let Access::Tokens(tokens) = site.access() else {
-        return next.run(request).await;
+pub(super) async fn check(State(site): State<Site>, mut request: Request, next: Next) -> Response {
+    let access = site.access();
+    let token = token(request.headers());
+    let visitor = match token.map(|token| (token, access.tokens.holder(token))) {
+        Some((token, Ok(Some(holder)))) => {
+            let seal = site.seal(token);
+            Visitor(Some(SignedIn { holder, seal }))
+        }
+        Some((_, Err(error))) if !access.public_read => return out_of_order(&error),
+        _ if access.public_read => Visitor(None),
+        _ => return shut_out(&request),
     };
-    match token(request.headers()).map(|token| tokens.holder(token)) {
-        Some(Ok(Some(_))) => next.run(request).await,
-        Some(Err(error)) => out_of_order(&error),
-        None | Some(Ok(None)) => shut_out(&request),
-    }
+    request.extensions_mut().insert(visitor);
+    next.run(request).await
 }
 
 fn shut_out(request: &Request) -> Response {
@@ -60,7 +102,7 @@ fn shut_out(request: &Request) -> Response {
     answer
 }
 
-fn out_of_order(error: &crate::tokens::TokenError) -> Response {
+fn out_of_order(error: &TokenError) -> Response {
     let error = error as &dyn std::error::Error;
     tracing::error!(error, "nobody can be let in");
     let says = "nobody can be let in: the dashboard's log says why";
@@ -105,11 +147,8 @@ pub(super) async fn sign_in(
     Form(form): Form<SignIn>,
 ) -> Response {
     let next = here(&form.next);
-    let Access::Tokens(tokens) = site.access() else {
-        return to(next);
-    };
     let token = form.token.trim();
-    match tokens.holder(token) {
+    match site.access().tokens.holder(token) {
         Ok(Some(holder)) => {
             tracing::info!(name = holder.name, "signed in");
             keep(to(next), &headers, token, STAYS)
@@ -120,7 +159,7 @@ pub(super) async fn sign_in(
 }
 
 pub(super) async fn sign_out(headers: HeaderMap) -> Response {
-    keep(to("/login"), &headers, "", 0)
+    keep(to("/"), &headers, "", 0)
 }
 
 /// Has the browser keep a token for so many seconds.
@@ -138,6 +177,19 @@ fn keep(mut answer: Response, headers: &HeaderMap, token: &str, seconds: u32) ->
     answer
 }
 
+/// Whether a form came from a page of this dashboard, where the browser says where it came from.
+pub(super) fn is_from_here(headers: &HeaderMap) -> bool {
+    match (headers.get(ORIGIN), headers.get(HOST)) {
+        (None, _) => true,
+        (Some(origin), Some(host)) => {
+            let origin = origin.to_str().unwrap_or_default();
+            let (_, authority) = origin.split_once("://").unwrap_or_default();
+            host.to_str().is_ok_and(|host| host == authority)
+        }
+        (Some(_), None) => false,
+    }
+}
+
 /// A path of this dashboard; anything else would lead elsewhere whoever signs in.
 fn here(next: &str) -> &str {
     let mut start = next.chars();
@@ -148,7 +200,7 @@ fn here(next: &str) -> &str {
     }
 }
 
-fn to(path: &str) -> Response {
+pub(super) fn to(path: &str) -> Response {
     let location = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
     (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response()
 }
@@ -171,6 +223,26 @@ mod tests {
         ] {
             assert_eq!(here(path), "/");
         }
+    }
+
+    #[test]
+    fn a_form_of_another_page_is_told_by_its_origin() {
+        let from = |origin: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, "racks.example:8000".parse().unwrap());
+            headers.insert(ORIGIN, origin.parse().unwrap());
+            is_from_here(&headers)
+        };
+        assert!(from("http://racks.example:8000") && from("https://racks.example:8000"));
+        for origin in [
+            "http://racks.example",
+            "http://evil.example",
+            "null",
+            "racks.example:8000",
+        ] {
+            assert!(!from(origin), "{origin}");
+        }
+        assert!(is_from_here(&HeaderMap::new()));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use axum::response::sse::{Event, KeepAlive};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::access::Visitor;
 use super::pages::{self, Page, Section};
 use super::site::{Moment, Site};
 
@@ -28,42 +29,48 @@ type Make = dyn Fn(&Moment) -> rusqlite::Result<Option<Page>> + Send + Sync;
 /// First the whole page as it is, then its changes. A page that is gone ends.
 pub(super) fn updates(
     site: Site,
+    visitor: Arc<Visitor>,
     page: Arc<Make>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let end = site.clone().ended();
     let seen = site.changes();
-    let events = stream::unfold((site, page, seen, None::<(Sent, Instant)>), async |state| {
-        let (site, page, mut seen, mut sent) = state;
-        loop {
-            if let Some((_, at)) = &sent {
-                let next = *at + AT_LEAST;
-                tokio::select! {
-                    // Nobody follows any more: the process is about to end.
-                    changed = seen.next() => changed?,
-                    () = sleep_until(next) => {}
+    let events = stream::unfold(
+        (site, visitor, page, seen, None::<(Sent, Instant)>),
+        async |state| {
+            let (site, visitor, page, mut seen, mut sent) = state;
+            loop {
+                if let Some((_, at)) = &sent {
+                    let next = *at + AT_LEAST;
+                    tokio::select! {
+                        // Nobody follows any more: the process is about to end.
+                        changed = seen.next() => changed?,
+                        () = sleep_until(next) => {}
+                    }
+                    sleep(NOT_MORE_OFTEN.saturating_sub(at.elapsed())).await;
                 }
-                sleep(NOT_MORE_OFTEN.saturating_sub(at.elapsed())).await;
-            }
-            seen.see();
-            let make = Arc::clone(&page);
-            let sections = site
-                .ask(move |moment| Ok(make(moment)?.map(|page| pages::sections(moment, page))))
-                .await;
-            let (events, now_sent) = match sections {
-                Ok(Some(sections)) => changes(sent.as_ref().map(|(sent, _)| sent), sections),
-                Ok(None) => return None,
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(error, "a page is not updated any more");
-                    return None;
+                seen.see();
+                let make = Arc::clone(&page);
+                let sections = site
+                    .ask_for(Arc::clone(&visitor), move |moment| {
+                        Ok(make(moment)?.map(|page| pages::sections(moment, page)))
+                    })
+                    .await;
+                let (events, now_sent) = match sections {
+                    Ok(Some(sections)) => changes(sent.as_ref().map(|(sent, _)| sent), sections),
+                    Ok(None) => return None,
+                    Err(error) => {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::error!(error, "a page is not updated any more");
+                        return None;
+                    }
+                };
+                sent = Some((now_sent, Instant::now()));
+                if !events.is_empty() {
+                    return Some((stream::iter(events), (site, visitor, page, seen, sent)));
                 }
-            };
-            sent = Some((now_sent, Instant::now()));
-            if !events.is_empty() {
-                return Some((stream::iter(events), (site, page, seen, sent)));
             }
-        }
-    });
+        },
+    );
     let events = events.flatten().map(Ok).take_until(end);
     Sse::new(events).keep_alive(KeepAlive::new().interval(AT_LEAST))
 }

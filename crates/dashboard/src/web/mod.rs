@@ -1,6 +1,7 @@
 //! Pages, their live updates, and the API, over HTTP.
 
 mod access;
+mod actions;
 mod api;
 mod assets;
 mod guard;
@@ -44,6 +45,7 @@ pub async fn serve(
         .route("/trends", get(pages::trends::answer))
         .route("/now", get(pages::now::answer))
         .route("/system", get(pages::system::answer))
+        .merge(actions::routes())
         .nest("/api/v1", api::routes())
         .route("/metrics", get(metrics::answer))
         .fallback(pages::unknown)

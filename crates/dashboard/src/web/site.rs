@@ -1,5 +1,6 @@
 //! What every page and every answer of the API is made from.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, State};
@@ -7,10 +8,15 @@ use axum::http::StatusCode;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, HeaderMap, VARY};
 use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
 use jiff::{SignedDuration, Timestamp};
+use ledger::Ledger;
+use sha2::Sha256;
 use tokio::sync::watch;
 
-use super::access::Access;
+use super::access::{Access, Visitor};
 use super::live;
 use super::pages::{self, Page};
 use super::problem::Problem;
@@ -39,6 +45,9 @@ pub struct Site {
     broker: watch::Receiver<BrokerView>,
     links: Arc<Links>,
     access: Access,
+    ledger: Ledger,
+    /// Of this process alone: a form that an earlier one sent is no good any more.
+    key: [u8; 32],
     ended: watch::Receiver<bool>,
 }
 
@@ -54,6 +63,8 @@ pub(super) struct Moment<'r> {
     pub(super) progress: Progress,
     /// Where the machines and jobs have pages of their own.
     pub(super) links: &'r Links,
+    /// Who asks.
+    pub(super) visitor: &'r Visitor,
 }
 
 impl Moment<'_> {
@@ -92,14 +103,21 @@ impl Changes {
     }
 }
 
-/// Whether the client wants to hear of every change from now on.
-pub(super) struct Live(bool);
+/// Who asks for a page, and how.
+pub(super) struct Client {
+    visitor: Visitor,
+    /// Whether every change from now on is wanted.
+    live: bool,
+}
 
-impl<S: Sync> FromRequestParts<S> for Live {
-    type Rejection = std::convert::Infallible;
+impl<S: Sync> FromRequestParts<S> for Client {
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(Site::is_live(&parts.headers)))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Ok(Self {
+            visitor: Visitor::from_request_parts(parts, state).await?,
+            live: Site::is_live(&parts.headers),
+        })
     }
 }
 
@@ -112,6 +130,7 @@ impl Site {
         broker: watch::Receiver<BrokerView>,
         links: Links,
         access: Access,
+        ledger: Ledger,
     ) -> Self {
         Self {
             history,
@@ -120,6 +139,8 @@ impl Site {
             broker,
             links: Arc::new(links),
             access,
+            ledger,
+            key: rand::random(),
             ended: watch::channel(false).1,
         }
     }
@@ -131,6 +152,18 @@ impl Site {
     /// Who may read.
     pub(super) fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// Where actions are done.
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// What a form must bring back that was sent to whoever has this token. No other page can know it.
+    pub(super) fn seal(&self, token: &str) -> String {
+        let mut keyed = Hmac::<Sha256>::new_from_slice(&self.key).expect("any length is a key");
+        keyed.update(token.as_bytes());
+        BASE64_URL_SAFE_NO_PAD.encode(keyed.finalize().into_bytes())
     }
 
     /// Whether a request is for the changes of what is there, not once for what is there now.
@@ -153,9 +186,18 @@ impl Site {
         }
     }
 
-    /// Asks all sources as of one moment.
+    /// Asks all sources as of one moment, for nobody in particular.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
+        question: impl FnOnce(&Moment) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, HistoryError> {
+        self.ask_for(Arc::default(), question).await
+    }
+
+    /// The same for somebody.
+    pub(super) async fn ask_for<T: Send + 'static>(
+        &self,
+        visitor: Arc<Visitor>,
         question: impl FnOnce(&Moment) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, HistoryError> {
         let progress = *self.progress.borrow();
@@ -169,6 +211,7 @@ impl Site {
                 broker: &broker,
                 progress,
                 links: &links,
+                visitor: &visitor,
             })
         });
         asked.await
@@ -177,13 +220,15 @@ impl Site {
     /// Answers with a page: once, or again and again as it changes. `None` is a page that is not there.
     pub(super) async fn page(
         &self,
-        live: Live,
+        client: Client,
         page: impl Fn(&Moment) -> rusqlite::Result<Option<Page>> + Send + Sync + 'static,
     ) -> Response {
+        let Client { visitor, live } = client;
+        let visitor = Arc::new(visitor);
         let mut answer = match live {
-            Live(true) => live::updates(self.clone(), Arc::new(page)).into_response(),
-            Live(false) => match self
-                .ask(move |moment| pages::whole(moment, page(moment)?))
+            true => live::updates(self.clone(), visitor, Arc::new(page)).into_response(),
+            false => match self
+                .ask_for(visitor, move |moment| pages::whole(moment, page(moment)?))
                 .await
             {
                 Ok(Some(html)) => Html(html).into_response(),

@@ -3,18 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 use lab::LabConfig;
-use ledger::Ledger;
+use ledger::{Ledger, TickRequest};
 use model::name::RackName;
 use model::rack::RackRecord;
 use model::schedule::Schedule;
 use model::subject::key;
 use plan::slots::Slots;
 
-use crate::commands::tick;
 use crate::config::Shown;
-use crate::output;
+use crate::{output, person};
 
 /// A rack ticks every so often: long enough for a whole cycle at this speed, short enough to watch two.
 const EVERY: Duration = Duration::from_secs(30);
@@ -128,11 +128,14 @@ impl Stage {
                 wait.as_secs()
             ));
             if wait > PATIENCE {
-                let request = tick::Request {
+                let request = TickRequest {
                     reason: Some("first cycle of a new rack".into()),
-                    ..tick::Request::of(rack)
+                    ..TickRequest::of(rack, person::name())
                 };
-                tick::publish(ledger, &request).await?;
+                ledger
+                    .tick(&request)
+                    .await
+                    .context("the tick may not have been stored")?;
             }
         }
         Ok(())

@@ -1,9 +1,10 @@
 //! `racktick rack add`.
 
+use anyhow::Context;
 use bus::Written;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use ledger::Ledger;
+use ledger::{Ledger, TickRequest};
 use model::name::RackName;
 use model::rack::RackRecord;
 use model::subject::key;
@@ -12,11 +13,10 @@ use plan::slots::Slots;
 use super::{Words, check_policy};
 use crate::app::App;
 use crate::ask::Consent;
-use crate::commands::tick;
 use crate::config::schedule_text;
 use crate::exit::Usage;
 use crate::foresight::{Foresight, spread_of};
-use crate::output;
+use crate::{output, person};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -69,11 +69,14 @@ pub(super) async fn run(arguments: &Arguments, app: &App, ledger: &Ledger) -> an
         schedule_text(&record.schedule)
     ));
     if arguments.first == First::Now {
-        let request = tick::Request {
+        let request = TickRequest {
             reason: Some("first cycle of a new rack".into()),
-            ..tick::Request::of(rack.clone())
+            ..TickRequest::of(rack.clone(), person::name())
         };
-        let cycle = tick::publish(ledger, &request).await?;
+        let cycle = ledger
+            .tick(&request)
+            .await
+            .context("the tick may not have been stored")?;
         output::say(format!("its first cycle begins now: {cycle}"));
     }
     super::show::print(rack, &record, app, ledger).await

@@ -50,7 +50,7 @@ pub(super) async fn pause(
     };
     // Who paused first stays.
     let done = change(&arguments.which, ledger, |record| {
-        record.paused.get_or_insert(pause.clone());
+        record.pause(pause.clone());
     })
     .await?;
     output::say(format!(
@@ -65,9 +65,7 @@ pub(super) async fn pause(
 pub(super) async fn resume(which: &Which, app: &App, ledger: &Ledger) -> anyhow::Result<Exit> {
     let now = Timestamp::now();
     let done = change(which, ledger, |record| {
-        if record.paused.take().is_some() {
-            record.since = now;
-        }
+        record.resume(now);
     })
     .await?;
     output::say(format!("{} resumed", named(&done.changed)));

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use model::id::CycleId;
 use rusqlite::Result;
 
-use super::super::site::{Live, Moment, Site};
+use super::super::site::{Client, Moment, Site};
 use super::decisions::{First, table};
 use super::parts::{counts, cycle_state, maybe_time, rack_link, time};
 use super::{Page, bad, now};
@@ -15,11 +15,11 @@ use crate::words;
 
 pub(in super::super) async fn answer(
     State(site): State<Site>,
-    live: Live,
+    client: Client,
     Path(cycle): Path<String>,
 ) -> Response {
     match cycle.parse::<CycleId>() {
-        Ok(cycle) => site.page(live, move |moment| page(moment, cycle)).await,
+        Ok(cycle) => site.page(client, move |moment| page(moment, cycle)).await,
         Err(error) => bad(&format!("`{cycle}` is no id of a cycle: {error}")),
     }
 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use rusqlite::Result;
 use serde::Deserialize;
 
-use super::super::site::{Live, Moment, Site};
+use super::super::site::{Client, Moment, Site};
 use super::Page;
 use super::parts::{
     cycle_link, cycle_state, health, job_link, machine_link, outcome_in_full, rack_link, since,
@@ -36,10 +36,10 @@ const LEFT_ALONE: &str = "left_alone";
 
 pub(in super::super) async fn answer(
     State(site): State<Site>,
-    live: Live,
+    client: Client,
     Query(filter): Query<Filter>,
 ) -> Response {
-    site.page(live, move |moment| page(moment, &filter).map(Some))
+    site.page(client, move |moment| page(moment, &filter).map(Some))
         .await
 }
 

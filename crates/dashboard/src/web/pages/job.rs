@@ -9,10 +9,10 @@ use model::id::JobId;
 use rusqlite::Result;
 use serde_json::Value;
 
-use super::super::site::{Live, Moment, Site};
+use super::super::site::{Client, Moment, Site};
 use super::decisions;
 use super::parts::{machine_link, maybe_time, rack_link, span, time};
-use super::{Page, bad};
+use super::{Page, action, bad};
 use crate::views::{JobView, PhaseView};
 
 /// How long the bar of the longest phase is, and how high a bar is.
@@ -20,11 +20,11 @@ const BAR: (f64, u32) = (160.0, 12);
 
 pub(in super::super) async fn answer(
     State(site): State<Site>,
-    live: Live,
+    client: Client,
     Path(job): Path<String>,
 ) -> Response {
     match job.parse::<JobId>() {
-        Ok(job) => site.page(live, move |moment| page(moment, job)).await,
+        Ok(job) => site.page(client, move |moment| page(moment, job)).await,
         Err(error) => bad(&format!("`{job}` is no id of a job: {error}")),
     }
 }
@@ -33,9 +33,19 @@ fn page(moment: &Moment, job: JobId) -> Result<Option<Page>> {
     Ok(moment.reading.job(job)?.map(|view| {
         Page::new(format!("Job of {}", view.job.machine))
             .part("summary", summary(moment, &view))
+            .part("actions", actions(moment, &view))
             .section("phases", "Phases", phases(&view.phases))
             .section("looks", "Looks", looks(&view))
     }))
+}
+
+/// What an operator may do with it.
+fn actions(moment: &Moment, view: &JobView) -> Markup {
+    html! {
+        @if view.job.outcome.is_none() && view.cancel.is_none() {
+            (action(moment, &format!("/jobs/{}/cancel", view.job.job), "Cancel"))
+        }
+    }
 }
 
 fn summary(moment: &Moment, view: &JobView) -> Markup {

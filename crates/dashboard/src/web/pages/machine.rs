@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use model::name::MachineName;
 use rusqlite::Result;
 
-use super::super::site::{Live, Moment, Site};
+use super::super::site::{Client, Moment, Site};
 use super::decisions::{self, First};
 use super::job::phases;
 use super::parts::{
@@ -23,13 +23,13 @@ const DECISIONS: usize = 50;
 
 pub(in super::super) async fn answer(
     State(site): State<Site>,
-    live: Live,
+    client: Client,
     Path(machine): Path<String>,
     Query(after): Query<After>,
 ) -> Response {
     match MachineName::new(machine) {
         Ok(machine) => {
-            site.page(live, move |moment| page(moment, &machine, after.after))
+            site.page(client, move |moment| page(moment, &machine, after.after))
                 .await
         }
         Err(error) => bad(&error.to_string()),

@@ -93,11 +93,11 @@ pub(super) fn whole(moment: &Moment, page: Option<Page>) -> rusqlite::Result<Opt
         let (title, here) = (page.title.clone(), page.here);
         let parts = sections(moment, page);
         let parts: String = parts.into_iter().map(|section| section.html).collect();
-        dressed(&title, here, maud::PreEscaped(parts)).into_string()
+        dressed(moment, &title, here, maud::PreEscaped(parts)).into_string()
     }))
 }
 
-fn dressed(title: &str, here: Option<&str>, content: Markup) -> Markup {
+fn dressed(moment: &Moment, title: &str, here: Option<&str>, content: Markup) -> Markup {
     let body = html! {
         a.skip href="#content" { "To the content" }
         header {
@@ -107,6 +107,7 @@ fn dressed(title: &str, here: Option<&str>, content: Markup) -> Markup {
                     a href=(path) aria-current=[(here == Some(path)).then_some("page")] { (name) }
                 }
             }
+            (visitor(moment))
             p #live role="status" { "not live: this page shows the moment it was opened" }
             button #pause type="button" hidden aria-pressed="false" { "Pause" }
         }
@@ -117,6 +118,42 @@ fn dressed(title: &str, here: Option<&str>, content: Markup) -> Markup {
         script src="/assets/live.js" {}
     };
     document(title, body)
+}
+
+/// Who is signed in, and the way in or out.
+fn visitor(moment: &Moment) -> Markup {
+    html! {
+        @match moment.visitor.name() {
+            Some(name) => form.visitor method="post" action="/logout" {
+                bdi { (name) } " " button { "Sign out" }
+            },
+            None => a.visitor href="/login" { "Sign in" },
+        }
+    }
+}
+
+/// A form of an action, for who may do it.
+fn action(moment: &Moment, address: &str, name: &str) -> Markup {
+    let id = name.to_lowercase().replace(' ', "-");
+    html! {
+        @if let Some((_, seal)) = moment.visitor.operator() {
+            form.action method="post" action=(address) {
+                label for={ (id) "-reason" } { "Why" }
+                input id={ (id) "-reason" } name="reason" required maxlength="1024" autocomplete="off";
+                input type="hidden" name="seal" value=(seal);
+                button { (name) }
+            }
+        }
+    }
+}
+
+/// The answer when an action was not done.
+pub(super) fn refused(status: StatusCode, why: &str, back: &str) -> Response {
+    let page = bare(
+        "Not done",
+        html! { p.alarm role="alert" { (why) } p { a href=(back) { "Back" } } },
+    );
+    (status, Html(page.into_string())).into_response()
 }
 
 /// A page that nothing can change on.

@@ -7,7 +7,7 @@ use model::name::{MachineName, RackName};
 use rusqlite::Result;
 use serde::Deserialize;
 
-use super::super::site::{Live, Moment, Site};
+use super::super::site::{Client, Moment, Site};
 use super::parts::{in_address, job_link, machine_link, older, rack_link, time};
 use super::{Page, bad};
 use crate::views::{Cursor, EventFilter, EventView};
@@ -46,12 +46,12 @@ const KINDS: [&str; 13] = [
 
 pub(in super::super) async fn answer(
     State(site): State<Site>,
-    live: Live,
+    client: Client,
     Query(form): Query<Filter>,
 ) -> Response {
     match form.filter() {
         Ok(filter) => {
-            site.page(live, move |moment| page(moment, &form, &filter).map(Some))
+            site.page(client, move |moment| page(moment, &form, &filter).map(Some))
                 .await
         }
         Err(why) => bad(&why),

@@ -7,12 +7,12 @@ use model::name::RackName;
 use rusqlite::Result;
 use serde::Deserialize;
 
-use super::super::site::{Live, Moment, Site};
+use super::super::site::{Client, Moment, Site};
 use super::parts::{
     cycle_link, cycle_state, cycles, health, in_address, machine_link, maybe_time, older, since,
     strip, time,
 };
-use super::{Page, bad};
+use super::{Page, action, bad};
 use crate::views::{Cursor, RackView};
 use crate::words;
 
@@ -27,13 +27,13 @@ pub(in super::super) struct After {
 
 pub(in super::super) async fn answer(
     State(site): State<Site>,
-    live: Live,
+    client: Client,
     Path(rack): Path<String>,
     Query(after): Query<After>,
 ) -> Response {
     match RackName::new(rack) {
         Ok(rack) => {
-            site.page(live, move |moment| page(moment, &rack, after.after))
+            site.page(client, move |moment| page(moment, &rack, after.after))
                 .await
         }
         Err(error) => bad(&error.to_string()),
@@ -53,7 +53,9 @@ fn page(moment: &Moment, rack: &RackName, after: Option<Cursor>) -> Result<Optio
     if view.is_none() && !record {
         return Ok(None);
     }
-    let page = page.part("schedule", schedule(moment, rack));
+    let page = page
+        .part("schedule", schedule(moment, rack))
+        .part("actions", actions(moment, rack, &here));
     let Some(view) = view else {
         let none = html! { p { "It has not ticked yet." } };
         return Ok(Some(page.section("machines", "Machines", none)));
@@ -106,6 +108,25 @@ fn schedule(moment: &Moment, rack: &RackName) -> Markup {
                 }
             }
             dt { "Added" } dd { (time(record.added_at)) }
+        }
+    }
+}
+
+/// What an operator may do with it.
+fn actions(moment: &Moment, rack: &RackName, here: &str) -> Markup {
+    let paused = moment
+        .schedules
+        .racks
+        .get(rack)
+        .map(|record| record.paused.is_some());
+    html! {
+        div.actions {
+            (action(moment, &format!("{here}/tick"), "Tick now"))
+            @match paused {
+                Some(true) => (action(moment, &format!("{here}/resume"), "Resume")),
+                Some(false) => (action(moment, &format!("{here}/pause"), "Pause schedule")),
+                None => {},
+            }
         }
     }
 }

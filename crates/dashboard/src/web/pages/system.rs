@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use maud::{Markup, html};
 use rusqlite::Result;
 
-use super::super::site::{Live, Moment, Site};
+use super::super::site::{Client, Moment, Site};
 use super::Page;
 use super::parts::{maybe_time, rack_link, time};
 use crate::broker::BrokerView;
@@ -17,8 +17,8 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 /// How many slots are shown at most.
 const SLOTS: usize = 50;
 
-pub(in super::super) async fn answer(State(site): State<Site>, live: Live) -> Response {
-    site.page(live, |moment| page(moment).map(Some)).await
+pub(in super::super) async fn answer(State(site): State<Site>, client: Client) -> Response {
+    site.page(client, |moment| page(moment).map(Some)).await
 }
 
 fn page(moment: &Moment) -> Result<Page> {

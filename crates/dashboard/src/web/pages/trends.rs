@@ -11,7 +11,7 @@ use model::name::RackName;
 use rusqlite::Result;
 use serde::Deserialize;
 
-use super::super::site::{Live, Moment, Site};
+use super::super::site::{Client, Moment, Site};
 use super::parts::{health, machine_link, rack_link, since};
 use super::{Page, bad};
 use crate::views::{Day, Trends};
@@ -46,13 +46,13 @@ impl Span {
 
 pub(in super::super) async fn answer(
     State(site): State<Site>,
-    live: Live,
+    client: Client,
     Query(span): Query<Span>,
 ) -> Response {
     if !span.is_sensible() {
         return bad("`days` is a number from 1 to 3650");
     }
-    site.page(live, move |moment| page(moment, &span).map(Some))
+    site.page(client, move |moment| page(moment, &span).map(Some))
         .await
 }
 
