@@ -51,8 +51,7 @@ async fn main() {
         if told >= wanted {
             break;
         }
-        let bodies: Vec<Vec<u8>> = teller
-            .round(round, size)
+        let bodies: Vec<Vec<u8>> = next(&mut teller, round, size, wanted - told)
             .iter()
             .map(Event::to_json)
             .collect();
@@ -95,6 +94,13 @@ async fn main() {
     }
 }
 
+/// The events of one round, at most so many: the last round ends in its middle, with many jobs under way.
+fn next(teller: &mut Teller, round: usize, size: Size, most: usize) -> Vec<Event> {
+    let mut events = teller.round(round, size);
+    events.truncate(most);
+    events
+}
+
 fn ask_all(history: &History, end: Timestamp) {
     let (rack, machine) = (
         RackName::new("r7").unwrap(),
@@ -117,9 +123,14 @@ fn ask_all(history: &History, end: Timestamp) {
         kind: Some("job.finished".into()),
         ..EventFilter::default()
     };
+    let totals = history.read(|reading| reading.fleet()).unwrap().totals;
+    println!("{totals:?}");
     ask(history, "fleet", |reading| reading.fleet().map(drop));
     ask(history, "rack", |reading| reading.rack(&rack).map(drop));
     ask(history, "cycle", |reading| reading.cycle(cycle).map(drop));
+    ask(history, "cycles of a rack", |reading| {
+        reading.cycles(Some(&rack), None, 100).map(drop)
+    });
     ask(history, "machine", |reading| {
         reading.machine(&machine).map(drop)
     });
@@ -169,7 +180,7 @@ async fn through_broker(wanted: usize, size: Size) {
         if told >= wanted {
             break;
         }
-        let events = teller.round(round, size);
+        let events = next(&mut teller, round, size, wanted - told);
         told += events.len();
         publish(&bus, &events).await;
     }

@@ -21,6 +21,9 @@ const BUSY: Duration = Duration::from_secs(10);
 const WRITER_CACHE: i32 = 32 * 1024;
 const READER_CACHE: i32 = 4 * 1024;
 
+/// Statements that one connection keeps prepared: more than the views have.
+const STATEMENTS: usize = 64;
+
 /// A file that cannot be gone on with.
 enum Unusable {
     /// Damaged, of a later version, or something else altogether.
@@ -123,6 +126,7 @@ pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 

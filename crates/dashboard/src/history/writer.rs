@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use model::event::Event;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::days::Days;
 use super::error::HistoryError;
 use super::file;
 use super::fold::Fold;
@@ -93,7 +94,7 @@ impl Writer {
         for event in &batch.events {
             fresh += usize::from(fold.apply(event)?);
         }
-        drop(fold);
+        fold.finish()?;
         let newest = batch.events.iter().map(|event| nanos(event.time)).max();
         transaction.execute(
             "INSERT INTO position (one, stream_created, sequence, stored_at, newest, ignored, at)
@@ -131,11 +132,21 @@ impl Writer {
             .prepare("SELECT cycle FROM cycles WHERE at < ?1 ORDER BY at LIMIT ?2")?
             .query_map(params![nanos(before), FORGET_AT_ONCE], |row| row.get(0))?
             .collect::<rusqlite::Result<Vec<[u8; 16]>>>()?;
+        let mut days = Days::default();
         for cycle in &old {
+            let mut jobs = transaction.prepare_cached(
+                "SELECT outcome_at, rack, outcome FROM jobs WHERE cycle = ?1 AND outcome_at IS NOT NULL",
+            )?;
+            let mut jobs = jobs.query([cycle])?;
+            while let Some(job) = jobs.next()? {
+                let (rack, outcome): (String, String) = (job.get(1)?, job.get(2)?);
+                days.take_away(job.get(0)?, &rack, &outcome);
+            }
             for table in ["events", "retries", "decisions", "jobs", "cycles"] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE cycle = ?1"), [cycle])?;
             }
         }
+        days.write(&transaction)?;
         if !old.is_empty() {
             let before = nanos(before);
             transaction.execute(
@@ -146,6 +157,14 @@ impl Writer {
             transaction.execute(
                 "DELETE FROM machines WHERE NOT EXISTS (
                      SELECT 1 FROM decisions d WHERE d.machine = machines.machine)",
+                [],
+            )?;
+            // What was known of a machine stays in its standing; the job itself is not there any more.
+            transaction.execute(
+                "UPDATE machines SET cycle = NULL, outcome = NULL, outcome_at = NULL, cause = NULL, phase = NULL,
+                     exit_code = NULL, http_status = NULL, message = NULL
+                 WHERE cycle IS NOT NULL AND NOT EXISTS (
+                     SELECT 1 FROM jobs j WHERE j.cycle = machines.cycle AND j.machine = machines.machine)",
                 [],
             )?;
         }

@@ -90,8 +90,11 @@ impl Reading<'_> {
             only("e.cycle", cycle);
         }
         if let Some(machine) = &machine {
-            // The index of machines leaves out events that are about none.
-            only("e.machine <> '' AND e.machine", machine);
+            // Every machine that an event of a cycle is about has a decision there.
+            only(
+                "e.cycle IN (SELECT cycle FROM decisions WHERE machine = e.machine) AND e.machine",
+                machine,
+            );
         }
         if let Some(rack) = &rack {
             only("e.rack", rack);
@@ -121,7 +124,7 @@ impl Reading<'_> {
 
     fn event_rows(&self, which: &str, values: impl Params) -> Result<Vec<(Cursor, EventView)>> {
         self.connection
-            .prepare(&format!("{EVENTS} {which}"))?
+            .prepare_cached(&format!("{EVENTS} {which}"))?
             .query_map(values, |row| {
                 let place = Cursor::of_row(row.get("at")?, row.get("number")?);
                 Ok((place, event(row)?))
