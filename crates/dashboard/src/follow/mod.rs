@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use bus::{Bus, BusError, Reader, Start, Stored, StreamState};
 use jiff::Timestamp;
+use model::event::Event;
 use model::subject::{filter, stream};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep};
 
-use crate::history::{HistoryError, Position, Retention, Writer};
+use crate::history::{Batch, HistoryError, Position, Retention, Writer};
 use start::Decision;
 use thread::{Order, WriterThread};
 
@@ -77,6 +78,7 @@ pub async fn follow(
         retention,
         position,
         gathered: Vec::new(),
+        ignored: 0,
     };
     let ended = tokio::select! {
         () = shutdown => Ok(()),
@@ -96,7 +98,9 @@ struct Follower {
     /// After the last message that was read.
     position: Option<Position>,
     /// Read, and not given to the writer yet.
-    gathered: Vec<Stored>,
+    gathered: Vec<Event>,
+    /// Read beside these, and no events.
+    ignored: u64,
 }
 
 impl Follower {
@@ -130,7 +134,7 @@ impl Follower {
         loop {
             tokio::select! {
                 stored = reader.next() => {
-                    self.gather(stored?);
+                    self.gather(&stored?);
                     if reader.pending() == 0 || self.gathered.len() >= AT_ONCE {
                         self.hand_over(&reader).await?;
                     }
@@ -183,12 +187,19 @@ impl Follower {
         }
     }
 
-    fn gather(&mut self, stored: Stored) {
+    /// Decodes a message here, while the writer is busy with those before it.
+    fn gather(&mut self, stored: &Stored) {
         if let Some(position) = &mut self.position {
             position.sequence = stored.sequence;
             position.stored_at = Some(stored.time);
         }
-        self.gathered.push(stored);
+        match Event::from_json(&stored.body) {
+            Ok(event) => self.gathered.push(event),
+            Err(error) => {
+                tracing::debug!(sequence = stored.sequence, %error, "no event that this racktick knows");
+                self.ignored += 1;
+            }
+        }
     }
 
     /// Gives the writer what was gathered; nothing, when it shall note that there is nothing.
@@ -196,11 +207,12 @@ impl Follower {
         let Some(position) = self.position else {
             return Ok(());
         };
-        let order = Order::Write {
-            messages: std::mem::take(&mut self.gathered),
+        let batch = Batch {
+            events: std::mem::take(&mut self.gathered),
+            ignored: std::mem::take(&mut self.ignored),
             position,
-            pending: reader.pending(),
         };
-        self.thread.order(order).await
+        let pending = reader.pending();
+        self.thread.order(Order::Write { batch, pending }).await
     }
 }

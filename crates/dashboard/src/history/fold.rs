@@ -2,7 +2,6 @@
 //! written only when it is not known yet, or known with a later time; every column is written by one kind of event
 //! alone; and what several events tell together is worked out again from the rows.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use model::event::{Event, Fact, Job};
@@ -12,8 +11,8 @@ use model::outcome::{FailCause, LostCause, Outcome};
 use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 use serde::Serialize;
 
-use super::days::Days;
 use super::standing::{Standing, proof};
+use super::tally::Tally;
 use super::time::{nanos, span_nanos, time};
 
 /// The outcome of a job that Testflinger refused.
@@ -42,7 +41,7 @@ pub(crate) struct Fold<'c> {
     connection: &'c Connection,
     /// No event before this time needs to be looked for in these cycles.
     cycles: HashMap<[u8; 16], i64>,
-    days: Days,
+    tally: Tally,
 }
 
 /// The key of a machine's row in a cycle.
@@ -117,7 +116,7 @@ impl<'c> Fold<'c> {
                  WHERE cycle = ?1 AND machine = ?2",
             )?,
             before: prepare(
-                "SELECT outcome_at, outcome, rack FROM jobs WHERE cycle = ?1 AND machine = ?2",
+                "SELECT outcome_at, outcome FROM jobs WHERE cycle = ?1 AND machine = ?2",
             )?,
             newest: prepare(
                 "SELECT deploys, proved_at, streak, since, passed_at FROM machines
@@ -166,13 +165,13 @@ impl<'c> Fold<'c> {
             )?,
             connection,
             cycles: HashMap::new(),
-            days: Days::default(),
+            tally: Tally::default(),
         })
     }
 
     /// Writes what is added up over all events.
     pub(crate) fn finish(self) -> Result<()> {
-        self.days.write(self.connection)
+        self.tally.write(self.connection)
     }
 
     /// Writes what an event says. False when it was known already, or is none that racktick publishes: a job's id
@@ -404,25 +403,20 @@ impl<'c> Fold<'c> {
     /// The job is over. What Testflinger said of it counts more than that it had refused it.
     fn over(&mut self, key: &Key, id: [u8; 16], rack: &str, at: i64, over: &Over) -> Result<()> {
         let Key { cycle, machine } = *key;
-        let before = self
+        let before: Option<(i64, String)> = self
             .before
             .query_row(params![cycle, machine], |row| {
-                let (at, outcome) = (row.get(0)?, row.get(1)?);
-                let rack: String = row.get(2)?;
-                Ok((rack, Option::<i64>::zip(at, outcome)))
+                Ok(row.get::<_, Option<_>>(0)?.zip(row.get(1)?))
             })
-            .optional()?;
-        let (rack, before): (_, Option<(i64, String)>) = match before {
-            Some((rack, before)) => (Cow::Owned(rack), before),
-            None => (Cow::Borrowed(rack), None),
-        };
+            .optional()?
+            .flatten();
         if let Some((before_at, before)) = &before {
             if over.outcome == REJECTED && before != REJECTED {
                 return Ok(());
             }
-            self.days.take_away(*before_at, &rack, before);
+            self.tally.add(*cycle, rack, *before_at, before, -1);
         }
-        self.days.add(at, &rack, over.outcome);
+        self.tally.add(*cycle, rack, at, over.outcome, 1);
         // Mostly it is the machine's newest, and goes on from the newest before it.
         let goes_on_from = match before {
             Some(_) => None,

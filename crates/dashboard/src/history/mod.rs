@@ -3,12 +3,12 @@
 //! One [`Writer`] folds events into it, each batch in one transaction that also stores how far the stream was followed.
 //! Any number of readers ask it through [`History`], each on a connection of its own that sees one moment.
 
-pub(crate) mod days;
 mod error;
 mod file;
 mod fold;
 mod retention;
 pub mod standing;
+pub(crate) mod tally;
 pub(crate) mod time;
 mod writer;
 

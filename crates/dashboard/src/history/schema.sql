@@ -73,6 +73,7 @@ CREATE TABLE decisions (
     PRIMARY KEY (cycle, machine)
 ) WITHOUT ROWID;
 CREATE INDEX decisions_of_machine ON decisions (machine, at);
+CREATE INDEX decisions_skipped ON decisions (cycle, reason) WHERE reason IS NOT NULL;
 
 CREATE TABLE jobs (
     cycle        BLOB NOT NULL,
@@ -108,17 +109,20 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_of_id ON jobs (job);
 CREATE INDEX jobs_over ON jobs (machine, outcome_at, cycle, outcome) WHERE outcome_at IS NOT NULL;
 CREATE INDEX jobs_open ON jobs (machine) WHERE outcome_at IS NULL;
--- Where a machine's outcome changed between passed and failed.
-CREATE INDEX jobs_changed ON jobs (machine, outcome_at) WHERE streak = 1 AND outcome IN ('passed', 'failed');
+-- Where a machine's outcome changed between passed and failed. It holds all that is asked of it.
+CREATE INDEX jobs_changed ON jobs (outcome_at, machine, outcome, streak)
+    WHERE streak = 1 AND outcome IN ('passed', 'failed');
 
--- How many jobs ended how, by rack and day.
-CREATE TABLE days (
+-- How many jobs of a cycle ended how on which day. Counted from `jobs`.
+CREATE TABLE outcomes (
+    cycle   BLOB NOT NULL,
     day     INTEGER NOT NULL,         -- from 1970-01-01, in UTC
-    rack    TEXT NOT NULL,
     outcome TEXT NOT NULL,
+    rack    TEXT NOT NULL,
     count   INTEGER NOT NULL,
-    PRIMARY KEY (day, rack, outcome)
+    PRIMARY KEY (cycle, day, outcome)
 ) WITHOUT ROWID;
+CREATE INDEX outcomes_of_day ON outcomes (day, rack, outcome, count);
 
 -- Every machine that any cycle looked at, with its latest outcome and the standing after that, as `jobs` has them.
 CREATE TABLE machines (

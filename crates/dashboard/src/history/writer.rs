@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use model::event::Event;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::days::Days;
 use super::error::HistoryError;
 use super::file;
 use super::fold::Fold;
@@ -132,21 +131,18 @@ impl Writer {
             .prepare("SELECT cycle FROM cycles WHERE at < ?1 ORDER BY at LIMIT ?2")?
             .query_map(params![nanos(before), FORGET_AT_ONCE], |row| row.get(0))?
             .collect::<rusqlite::Result<Vec<[u8; 16]>>>()?;
-        let mut days = Days::default();
         for cycle in &old {
-            let mut jobs = transaction.prepare_cached(
-                "SELECT outcome_at, rack, outcome FROM jobs WHERE cycle = ?1 AND outcome_at IS NOT NULL",
-            )?;
-            let mut jobs = jobs.query([cycle])?;
-            while let Some(job) = jobs.next()? {
-                let (rack, outcome): (String, String) = (job.get(1)?, job.get(2)?);
-                days.take_away(job.get(0)?, &rack, &outcome);
-            }
-            for table in ["events", "retries", "decisions", "jobs", "cycles"] {
+            for table in [
+                "events",
+                "retries",
+                "decisions",
+                "jobs",
+                "outcomes",
+                "cycles",
+            ] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE cycle = ?1"), [cycle])?;
             }
         }
-        days.write(&transaction)?;
         if !old.is_empty() {
             let before = nanos(before);
             transaction.execute(

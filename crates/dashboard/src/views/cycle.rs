@@ -315,7 +315,7 @@ impl Reading<'_> {
             }
         }
         let mut over = self.connection.prepare_cached(
-            "SELECT outcome, count(*) FROM jobs WHERE cycle = ?1 AND outcome IS NOT NULL GROUP BY outcome",
+            "SELECT outcome, sum(count) FROM outcomes WHERE cycle = ?1 GROUP BY outcome",
         )?;
         let mut over = over.query([cycle.to_bytes()])?;
         while let Some(row) = over.next()? {

@@ -1,6 +1,7 @@
 //! How the fleet does over days.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::cell::{Cell, Cells};
 use super::{AsOf, row};
 use crate::history::Reading;
-use crate::history::days::{day, start_of};
+use crate::history::tally::{day, start_of};
 use crate::history::time::{nanos, time};
 
 /// How many entries each ranking has.
@@ -72,7 +73,8 @@ impl Reading<'_> {
 
     fn days(&self, from: Timestamp) -> Result<Vec<Day>> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT day, rack, outcome, count FROM days WHERE day >= ?1 ORDER BY day, rack, outcome",
+            "SELECT day, rack, outcome, sum(count) AS count FROM outcomes WHERE day >= ?1
+             GROUP BY day, rack, outcome ORDER BY day, rack, outcome",
         )?;
         let mut rows = statement.query([day(nanos(from))])?;
         let mut days: Vec<Day> = Vec::new();
@@ -96,26 +98,43 @@ impl Reading<'_> {
     }
 
     fn flaky(&self, from: Timestamp) -> Result<Vec<Flaky>> {
+        let mut changed = self.connection.prepare_cached(
+            "SELECT machine FROM jobs
+             WHERE streak = 1 AND outcome IN ('passed', 'failed') AND outcome_at >= ?1",
+        )?;
+        let mut rows = changed.query([nanos(from)])?;
+        let mut changes: HashMap<String, usize> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let machine = row.get_ref(0)?.as_str()?;
+            match changes.get_mut(machine) {
+                Some(changes) => *changes += 1,
+                None => {
+                    changes.insert(machine.to_owned(), 1);
+                }
+            }
+        }
+        // Who changed once only is another than before, and no more.
+        let mut most: Vec<(Reverse<usize>, String)> = changes
+            .into_iter()
+            .filter(|(_, changes)| *changes > 1)
+            .map(|(machine, changes)| (Reverse(changes), machine))
+            .collect();
+        most.sort_unstable();
+        most.truncate(RANKED);
         let mut verdicts = self.connection.prepare_cached(
-            "SELECT count(*) FROM jobs WHERE machine = ?1 AND outcome_at IS NOT NULL AND outcome_at >= ?2
+            "SELECT machine, count(*) FROM jobs WHERE machine = ?1 AND outcome_at IS NOT NULL AND outcome_at >= ?2
                  AND outcome IN ('passed', 'failed')",
         )?;
-        self.connection
-            .prepare_cached(
-                "SELECT machine, count(*) AS changes FROM jobs
-                 WHERE streak = 1 AND outcome IN ('passed', 'failed') AND outcome_at >= ?1
-                 GROUP BY machine HAVING changes > 1 ORDER BY changes DESC, machine LIMIT ?2",
-            )?
-            .query_map(params![nanos(from), RANKED], |row| {
-                let machine = row::machine_set(row, "machine")?;
+        let flaky = most.into_iter().map(|(Reverse(changes), machine)| {
+            verdicts.query_row(params![machine, nanos(from)], |row| {
                 Ok(Flaky {
-                    changes: row.get("changes")?,
-                    verdicts: verdicts
-                        .query_row(params![machine.as_str(), nanos(from)], |row| row.get(0))?,
-                    machine,
+                    machine: row::machine_set(row, 0)?,
+                    changes,
+                    verdicts: row.get(1)?,
                 })
-            })?
-            .collect()
+            })
+        });
+        flaky.collect()
     }
 
     fn longest_without_pass(&self) -> Result<Vec<Cell>> {

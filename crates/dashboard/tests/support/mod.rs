@@ -44,7 +44,7 @@ pub fn rows(file: &Path) -> Vec<(&'static str, Vec<String>)> {
         "retries",
         "decisions",
         "jobs",
-        "days",
+        "outcomes",
         "machines",
         "members",
     ]
