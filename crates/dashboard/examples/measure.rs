@@ -123,6 +123,14 @@ fn ask_all(history: &History, end: Timestamp) {
         kind: Some("job.finished".into()),
         ..EventFilter::default()
     };
+    let failed = EventFilter {
+        kind: Some("cycle.failed".into()),
+        ..EventFilter::default()
+    };
+    let failed_of_rack = EventFilter {
+        rack: Some(rack.clone()),
+        ..failed.clone()
+    };
     let totals = history.read(|reading| reading.fleet()).unwrap().totals;
     println!("{totals:?}");
     ask(history, "fleet", |reading| reading.fleet().map(drop));
@@ -146,6 +154,8 @@ fn ask_all(history: &History, end: Timestamp) {
         ("events", &everything),
         ("events of a machine", &of_machine),
         ("finished jobs of a rack", &of_rack),
+        ("failed cycles", &failed),
+        ("failed cycles of a rack", &failed_of_rack),
     ] {
         ask(history, name, |reading| {
             reading.events(filter, None, 100).map(drop)

@@ -1,6 +1,7 @@
 //! Events become rows. The same events give the same rows in whatever order and however often they come: an event is
 //! written only when it is not known yet, or known with a later time; every column is written by one kind of event
-//! alone; and what several events tell together is worked out again from the rows.
+//! alone; and what several events tell together goes on from the rows when an event is the newest, and is worked out
+//! again from them when it is not.
 
 use std::collections::HashMap;
 
