@@ -33,5 +33,11 @@ proptest! {
         }
         let fleet = |history: &History| history.read_at(now(), |reading| reading.fleet()).unwrap();
         prop_assert_eq!(fleet(&one).racks, fleet(&other).racks);
+        let trends = |history: &History| {
+            let from = events[events.len() / 2].time;
+            let trends = history.read_at(now(), |reading| reading.trends(from)).unwrap();
+            (trends.days, trends.flaky, trends.longest_without_pass)
+        };
+        prop_assert_eq!(trends(&one), trends(&other));
     }
 }

@@ -371,3 +371,110 @@ fn trends_count_by_day_and_find_who_has_not_deployed() {
     assert_eq!(trends.longest_without_pass[0].machine, node(2));
     assert!(trends.flaky.is_empty());
 }
+
+/// One cycle every six hours, in which node1 ends like this.
+fn ends(outcomes: &[&Outcome]) -> Vec<Event> {
+    let slots = ["00:00:00", "06:00:00", "12:00:00", "18:00:00"];
+    let told = slots.iter().zip(outcomes).map(|(slot, outcome)| Event {
+        time: at(slot) + SignedDuration::from_mins(50),
+        rack: rack(),
+        cycle: cycle(slot),
+        fact: Fact::JobFinished {
+            job: job(slot, 1),
+            verdict: (*outcome).clone(),
+            statuses: BTreeMap::new(),
+            submitted_at: None,
+            cancel: None,
+            device: None,
+        },
+    });
+    told.collect()
+}
+
+#[test]
+fn who_changes_often_is_flaky() {
+    let folder = tempfile::tempdir().unwrap();
+    let (history, mut writer) = History::open(&folder.path().join("history.db")).unwrap();
+    let passed = Outcome::Passed;
+    write(
+        &mut writer,
+        &ends(&[&passed, &failed(), &passed, &Outcome::Cancelled]),
+        2,
+    );
+    let ask = |from| {
+        let trends = history.read(|reading| reading.trends(at(from))).unwrap();
+        let flaky = trends.flaky.into_iter();
+        let flaky = flaky.map(|flaky| (flaky.machine, flaky.changes, flaky.verdicts));
+        flaky.collect::<Vec<_>>()
+    };
+    assert_eq!(ask("00:00:00"), [(node(1), 3, 3)]);
+    assert_eq!(ask("06:00:00"), [(node(1), 2, 2)]);
+    assert_eq!(ask("12:00:00"), []);
+}
+
+#[test]
+fn a_job_that_was_refused_and_ran_after_all_counts_once() {
+    for refused_first in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let (history, mut writer) = History::open(&folder.path().join("history.db")).unwrap();
+        let mut events = ends(&[&failed(), &failed()]);
+        let refused = Event {
+            fact: Fact::JobRejected {
+                job: job("00:00:00", 1),
+                status: 422,
+                message: "no".into(),
+            },
+            // Of the day before.
+            time: at("00:00:00") - SignedDuration::from_mins(5),
+            ..events[0].clone()
+        };
+        events.insert(if refused_first { 0 } else { 2 }, refused);
+        write(&mut writer, &events, 1);
+        let trends = history.read(|reading| reading.trends(Timestamp::UNIX_EPOCH));
+        let days = trends.unwrap().days;
+        let [day] = &days[..] else { panic!("{days:?}") };
+        assert_eq!(day.outcomes, BTreeMap::from([("failed".to_owned(), 2)]));
+        let view = history.read(|reading| reading.machine(&node(1)));
+        let cell = view.unwrap().unwrap().cell;
+        assert_eq!((cell.streak, cell.since), (2, Some(at("00:50:00"))));
+    }
+}
+
+#[test]
+fn a_rare_kind_is_found_by_every_filter() {
+    let lab = lab();
+    let ask = |filter: EventFilter| {
+        let events = lab
+            .history
+            .read(|reading| reading.events(&filter, None, 10));
+        events.unwrap().page.items.len()
+    };
+    let rejected = EventFilter {
+        kind: Some("job.rejected".into()),
+        ..EventFilter::default()
+    };
+    assert_eq!(ask(rejected.clone()), 1);
+    let of_rack = EventFilter {
+        rack: Some(rack()),
+        ..rejected.clone()
+    };
+    assert_eq!(ask(of_rack.clone()), 1);
+    let of_machine = |number| EventFilter {
+        machine: Some(node(number)),
+        ..of_rack.clone()
+    };
+    assert_eq!((ask(of_machine(4)), ask(of_machine(1))), (1, 0));
+    let of_cycle = |slot| EventFilter {
+        cycle: Some(cycle(slot)),
+        ..of_rack.clone()
+    };
+    assert_eq!(
+        (ask(of_cycle("06:00:00")), ask(of_cycle("12:00:00"))),
+        (1, 0)
+    );
+    let unknown = EventFilter {
+        kind: Some("job.invented".into()),
+        ..EventFilter::default()
+    };
+    assert_eq!(ask(unknown), 0);
+}

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use bus::{Bus, BusError, Reader, Start, Stored, StreamState};
 use jiff::Timestamp;
+use model::event::Event;
 use model::subject::{filter, stream};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep};
 
-use crate::history::{HistoryError, Position, Retention, Writer};
+use crate::history::{Batch, HistoryError, Position, Retention, Writer};
 use start::Decision;
 use thread::{Order, WriterThread};
 
@@ -77,6 +78,7 @@ pub async fn follow(
         retention,
         position,
         gathered: Vec::new(),
+        ignored: 0,
     };
     let ended = tokio::select! {
         () = shutdown => Ok(()),
@@ -96,22 +98,32 @@ pub async fn follow(
 pub async fn read_once(bus: &Bus, filter: &str, writer: &mut Writer) -> Result<(), FollowError> {
     let state = bus.stream_state(stream::EVENTS).await?;
     let mut reader = bus.read(stream::EVENTS, filter, Start::All).await?;
-    let mut gathered = Vec::new();
-    loop {
-        let next = reader.next_stored().await?;
-        let is_end = next.is_none();
-        gathered.extend(next);
-        if is_end || gathered.len() >= AT_ONCE {
-            let position = Position {
-                stream_created: state.created,
-                sequence: state.last,
-                stored_at: None,
-            };
-            let messages = std::mem::take(&mut gathered);
-            writer.write(&thread::read(&messages, position), Timestamp::now())?;
+    let mut batch = Batch {
+        events: Vec::new(),
+        ignored: 0,
+        position: Position {
+            stream_created: state.created,
+            sequence: state.last,
+            stored_at: None,
+        },
+    };
+    while let Some(stored) = reader.next_stored().await? {
+        match decoded(&stored) {
+            Some(event) => batch.events.push(event),
+            None => batch.ignored += 1,
         }
-        if is_end {
-            return Ok(());
+    }
+    writer.write(&batch, Timestamp::now())?;
+    Ok(())
+}
+
+/// The event that a message is; `None`, and a word in the log, when it is none that this racktick knows.
+fn decoded(stored: &Stored) -> Option<Event> {
+    match Event::from_json(&stored.body) {
+        Ok(event) => Some(event),
+        Err(error) => {
+            tracing::debug!(sequence = stored.sequence, %error, "no event that this racktick knows");
+            None
         }
     }
 }
@@ -123,7 +135,9 @@ struct Follower {
     /// After the last message that was read.
     position: Option<Position>,
     /// Read, and not given to the writer yet.
-    gathered: Vec<Stored>,
+    gathered: Vec<Event>,
+    /// Read beside these, and no events.
+    ignored: u64,
 }
 
 impl Follower {
@@ -157,7 +171,7 @@ impl Follower {
         loop {
             tokio::select! {
                 stored = reader.next() => {
-                    self.gather(stored?);
+                    self.gather(&stored?);
                     if reader.pending() == 0 || self.gathered.len() >= AT_ONCE {
                         self.hand_over(&reader).await?;
                     }
@@ -210,12 +224,16 @@ impl Follower {
         }
     }
 
-    fn gather(&mut self, stored: Stored) {
+    /// Decodes a message here, while the writer is busy with those before it.
+    fn gather(&mut self, stored: &Stored) {
         if let Some(position) = &mut self.position {
             position.sequence = stored.sequence;
             position.stored_at = Some(stored.time);
         }
-        self.gathered.push(stored);
+        match decoded(stored) {
+            Some(event) => self.gathered.push(event),
+            None => self.ignored += 1,
+        }
     }
 
     /// Gives the writer what was gathered; nothing, when it shall note that there is nothing.
@@ -223,11 +241,12 @@ impl Follower {
         let Some(position) = self.position else {
             return Ok(());
         };
-        let order = Order::Write {
-            messages: std::mem::take(&mut self.gathered),
+        let batch = Batch {
+            events: std::mem::take(&mut self.gathered),
+            ignored: std::mem::take(&mut self.ignored),
             position,
-            pending: reader.pending(),
         };
-        self.thread.order(order).await
+        let pending = reader.pending();
+        self.thread.order(Order::Write { batch, pending }).await
     }
 }

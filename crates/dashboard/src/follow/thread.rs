@@ -2,25 +2,19 @@
 
 use std::thread;
 
-use bus::Stored;
 use jiff::Timestamp;
-use model::event::Event;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{FollowError, Progress};
-use crate::history::{Batch, HistoryError, Position, Writer};
+use crate::history::{Batch, HistoryError, Writer};
 
 /// How many orders may wait: one is worked on while the next is gathered.
 const WAITING: usize = 2;
 
 /// What the writer is told.
 pub(super) enum Order {
-    /// Fold these messages in.
-    Write {
-        messages: Vec<Stored>,
-        position: Position,
-        pending: u64,
-    },
+    /// Fold these events in. The stream held so many messages more.
+    Write { batch: Batch, pending: u64 },
     /// Forget what happened before this time.
     Forget { before: Timestamp },
 }
@@ -91,15 +85,11 @@ fn carry_out(
 ) -> Result<(), HistoryError> {
     while let Some(order) = orders.blocking_recv() {
         match order {
-            Order::Write {
-                messages,
-                position,
-                pending,
-            } => {
+            Order::Write { batch, pending } => {
                 let now = Timestamp::now();
-                let learnt = writer.write(&read(&messages, position), now)?;
+                let learnt = writer.write(&batch, now)?;
                 progress.send_modify(|progress| {
-                    progress.position = Some(position);
+                    progress.position = Some(batch.position);
                     progress.pending = pending;
                     progress.at = Some(now);
                     progress.learnt += u64::try_from(learnt).unwrap_or(u64::MAX);
@@ -109,23 +99,4 @@ fn carry_out(
         }
     }
     Ok(())
-}
-
-/// The events among some messages.
-pub(super) fn read(messages: &[Stored], position: Position) -> Batch {
-    let mut batch = Batch {
-        events: Vec::with_capacity(messages.len()),
-        ignored: 0,
-        position,
-    };
-    for message in messages {
-        match Event::from_json(&message.body) {
-            Ok(event) => batch.events.push(event),
-            Err(error) => {
-                tracing::debug!(sequence = message.sequence, %error, "no event that this racktick knows");
-                batch.ignored += 1;
-            }
-        }
-    }
-    batch
 }

@@ -21,6 +21,12 @@ const BUSY: Duration = Duration::from_secs(10);
 const WRITER_CACHE: i32 = 32 * 1024;
 const READER_CACHE: i32 = 4 * 1024;
 
+/// How many pages the journal gathers before they go into the file. Many events change the same pages.
+const JOURNAL: i32 = 8 * 1024;
+
+/// Statements that one connection keeps prepared: more than the views have.
+const STATEMENTS: usize = 64;
+
 /// A file that cannot be gone on with.
 enum Unusable {
     /// Damaged, of a later version, or something else altogether.
@@ -74,6 +80,7 @@ fn try_open(path: &Path) -> Result<Connection, Unusable> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE)?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", JOURNAL, |_| Ok(()))?;
     for (step, number) in MIGRATIONS[version..].iter().zip(version + 1..) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
@@ -123,6 +130,7 @@ pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 

@@ -1,6 +1,9 @@
 //! Events become rows. The same events give the same rows in whatever order and however often they come: an event is
 //! written only when it is not known yet, or known with a later time; every column is written by one kind of event
-//! alone; and what several events tell together is worked out again from the rows.
+//! alone; and what several events tell together goes on from the rows when an event is the newest, and is worked out
+//! again from them when it is not.
+
+use std::collections::HashMap;
 
 use model::event::{Event, Fact, Job};
 use model::id::JobId;
@@ -10,27 +13,36 @@ use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 use serde::Serialize;
 
 use super::standing::{Standing, proof};
+use super::tally::Tally;
 use super::time::{nanos, span_nanos, time};
 
-/// The statements of one transaction.
+/// The outcome of a job that Testflinger refused.
+const REJECTED: &str = "rejected";
+
+/// The statements of one transaction, and what it knows already.
 pub(crate) struct Fold<'c> {
     event: Statement<'c>,
+    earlier: Statement<'c>,
     cycle: Statement<'c>,
     decision: Statement<'c>,
     skipped: Statement<'c>,
     member: Statement<'c>,
     machine: Statement<'c>,
-    job: Statement<'c>,
     submitted: Statement<'c>,
+    progressed: Statement<'c>,
     state: Statement<'c>,
-    outcome_at: Statement<'c>,
-    rejected: Statement<'c>,
-    finished: Statement<'c>,
     before: Statement<'c>,
+    newest: Statement<'c>,
+    over: Statement<'c>,
+    latest: Statement<'c>,
+    previous: Statement<'c>,
     from: Statement<'c>,
     standing: Statement<'c>,
-    latest: Statement<'c>,
+    latest_again: Statement<'c>,
     connection: &'c Connection,
+    /// No event before this time needs to be looked for in these cycles.
+    cycles: HashMap<[u8; 16], i64>,
+    tally: Tally,
 }
 
 /// The key of a machine's row in a cycle.
@@ -39,13 +51,32 @@ struct Key<'a> {
     machine: &'a str,
 }
 
+/// What is written of a job that is over, as its columns hold it.
+#[derive(Default)]
+struct Over<'a> {
+    outcome: &'static str,
+    cause: Option<&'static str>,
+    phase: Option<&'static str>,
+    exit_code: Option<i64>,
+    http_status: Option<u16>,
+    message: Option<&'a str>,
+    claimed_at: Option<i64>,
+    statuses: Option<String>,
+    cancel: Option<String>,
+    device: Option<String>,
+}
+
 impl<'c> Fold<'c> {
     pub(crate) fn new(connection: &'c Connection) -> Result<Self> {
         let prepare = |sql| connection.prepare(sql);
         Ok(Self {
             event: prepare(
                 "INSERT INTO events (cycle, machine, kind, word, rack, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                 ON CONFLICT (cycle, machine, kind, word) DO UPDATE SET at = excluded.at WHERE excluded.at < at",
+                 ON CONFLICT DO NOTHING",
+            )?,
+            earlier: prepare(
+                "UPDATE events SET at = ?5
+                 WHERE cycle = ?1 AND machine = ?2 AND kind = ?3 AND word = ?4 AND at > ?5",
             )?,
             cycle: prepare(
                 "INSERT INTO cycles (cycle, rack, at) VALUES (?1, ?2, ?3)
@@ -56,21 +87,27 @@ impl<'c> Fold<'c> {
                  ON CONFLICT (cycle, machine) DO UPDATE SET at = excluded.at WHERE excluded.at < at",
             )?,
             skipped: prepare(
-                "UPDATE decisions SET reason = ?3, detail = ?4 WHERE cycle = ?1 AND machine = ?2",
+                "INSERT INTO decisions (cycle, machine, rack, at, reason, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (cycle, machine) DO UPDATE SET
+                     at = min(at, excluded.at), reason = excluded.reason, detail = excluded.detail",
             )?,
             member: prepare(
-                "INSERT INTO members (rack, machine, cycle, at)
-                 SELECT rack, machine, cycle, at FROM decisions WHERE machine = ?2 AND rack = ?1
+                "INSERT INTO members (rack, machine, cycle, at, reason, detail)
+                 SELECT rack, machine, cycle, at, reason, detail FROM decisions WHERE machine = ?2 AND rack = ?1
                  ORDER BY at DESC, cycle DESC LIMIT 1
-                 ON CONFLICT (rack, machine) DO UPDATE SET cycle = excluded.cycle, at = excluded.at
-                 WHERE (excluded.cycle, excluded.at) <> (cycle, at)",
+                 ON CONFLICT (rack, machine) DO UPDATE SET
+                     cycle = excluded.cycle, at = excluded.at, reason = excluded.reason, detail = excluded.detail",
             )?,
             machine: prepare("INSERT INTO machines (machine) VALUES (?1) ON CONFLICT DO NOTHING")?,
-            job: prepare(
-                "INSERT INTO jobs (cycle, machine, job, rack) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-            )?,
             submitted: prepare(
-                "UPDATE jobs SET submitted_at = ?3, deadline = ?4 WHERE cycle = ?1 AND machine = ?2",
+                "INSERT INTO jobs (cycle, machine, job, rack, submitted_at, deadline) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (cycle, machine) DO UPDATE SET
+                     submitted_at = excluded.submitted_at, deadline = excluded.deadline",
+            )?,
+            progressed: prepare(
+                "INSERT INTO jobs (cycle, machine, job, rack, state, state_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (cycle, machine) DO UPDATE SET state = excluded.state, state_at = excluded.state_at
+                 WHERE state_at IS NULL OR (excluded.state_at, excluded.state) > (state_at, state)",
             )?,
             state: prepare(
                 "UPDATE jobs SET (state, state_at) = (
@@ -79,17 +116,32 @@ impl<'c> Fold<'c> {
                      ORDER BY at DESC, word DESC LIMIT 1)
                  WHERE cycle = ?1 AND machine = ?2",
             )?,
-            outcome_at: prepare("SELECT outcome_at FROM jobs WHERE cycle = ?1 AND machine = ?2")?,
-            rejected: prepare(
-                "UPDATE jobs SET outcome = 'rejected', outcome_at = ?3, http_status = ?4, message = ?5
-                 WHERE cycle = ?1 AND machine = ?2 AND (outcome IS NULL OR outcome = 'rejected')",
-            )?,
-            finished: prepare(
-                "UPDATE jobs SET outcome = ?3, outcome_at = ?4, cause = ?5, phase = ?6, exit_code = ?7,
-                     claimed_at = ?8, statuses = ?9, cancel = ?10, device = ?11, http_status = NULL, message = NULL
-                 WHERE cycle = ?1 AND machine = ?2",
-            )?,
             before: prepare(
+                "SELECT outcome_at, outcome FROM jobs WHERE cycle = ?1 AND machine = ?2",
+            )?,
+            newest: prepare(
+                "SELECT deploys, proved_at, streak, since, passed_at FROM machines
+                 WHERE machine = ?1 AND (outcome_at IS NULL OR (outcome_at, cycle) < (?2, ?3))",
+            )?,
+            over: prepare(
+                "INSERT INTO jobs (cycle, machine, job, rack, outcome, outcome_at, cause, phase, exit_code, http_status,
+                     message, claimed_at, statuses, cancel, device, deploys, proved_at, streak, since, passed_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+                 ON CONFLICT (cycle, machine) DO UPDATE SET
+                     outcome = excluded.outcome, outcome_at = excluded.outcome_at, cause = excluded.cause,
+                     phase = excluded.phase, exit_code = excluded.exit_code, http_status = excluded.http_status,
+                     message = excluded.message, claimed_at = excluded.claimed_at, statuses = excluded.statuses,
+                     cancel = excluded.cancel, device = excluded.device, deploys = excluded.deploys,
+                     proved_at = excluded.proved_at, streak = excluded.streak, since = excluded.since,
+                     passed_at = excluded.passed_at",
+            )?,
+            latest: prepare(
+                "UPDATE machines SET cycle = ?2, outcome = ?3, outcome_at = ?4, cause = ?5, phase = ?6, exit_code = ?7,
+                     http_status = ?8, message = ?9, deploys = ?10, proved_at = ?11, streak = ?12, since = ?13,
+                     passed_at = ?14
+                 WHERE machine = ?1",
+            )?,
+            previous: prepare(
                 "SELECT deploys, proved_at, streak, since, passed_at FROM jobs
                  WHERE machine = ?1 AND outcome_at IS NOT NULL AND (outcome_at, cycle) < (?2, ?3)
                  ORDER BY outcome_at DESC, cycle DESC LIMIT 1",
@@ -103,15 +155,24 @@ impl<'c> Fold<'c> {
                 "UPDATE jobs SET deploys = ?3, proved_at = ?4, streak = ?5, since = ?6, passed_at = ?7
                  WHERE cycle = ?1 AND machine = ?2",
             )?,
-            latest: prepare(
-                "UPDATE machines SET (outcome, outcome_at, job, deploys, proved_at, streak, since, passed_at) = (
-                     SELECT outcome, outcome_at, job, deploys, proved_at, streak, since, passed_at FROM jobs
+            latest_again: prepare(
+                "UPDATE machines SET (cycle, outcome, outcome_at, cause, phase, exit_code, http_status, message,
+                     deploys, proved_at, streak, since, passed_at) = (
+                     SELECT cycle, outcome, outcome_at, cause, phase, exit_code, http_status, message,
+                         deploys, proved_at, streak, since, passed_at FROM jobs
                      WHERE machine = ?1 AND outcome_at IS NOT NULL
                      ORDER BY outcome_at DESC, cycle DESC LIMIT 1)
                  WHERE machine = ?1",
             )?,
             connection,
+            cycles: HashMap::new(),
+            tally: Tally::default(),
         })
+    }
+
+    /// Writes what is added up over all events.
+    pub(crate) fn finish(self) -> Result<()> {
+        self.tally.write(self.connection)
     }
 
     /// Writes what an event says. False when it was known already, or is none that racktick publishes: a job's id
@@ -127,27 +188,40 @@ impl<'c> Fold<'c> {
         let (subject, what) = event.fact.words();
         let kind = format!("{subject}.{what}");
         let word = word(event);
-        if self
+        let known = self
             .event
             .execute(params![cycle, machine, kind, word, rack, at])?
-            == 0
+            == 0;
+        if known
+            && self
+                .earlier
+                .execute(params![cycle, machine, kind, word, at])?
+                == 0
         {
             return Ok(false);
         }
-        self.cycle.execute(params![cycle, rack, at])?;
+        if self.cycles.get(cycle).is_none_or(|begun| at < *begun) {
+            self.cycle.execute(params![cycle, rack, at])?;
+            self.cycles.insert(*cycle, at);
+        }
         let key = Key { cycle, machine };
-        if !machine.is_empty() {
-            self.machine.execute([machine])?;
-            if self.decision.execute(params![cycle, machine, rack, at])? > 0 {
-                self.member.execute(params![rack, machine])?;
+        match about {
+            Some(about) => {
+                if self.decision.execute(params![cycle, machine, rack, at])? > 0 {
+                    self.has(rack, machine)?;
+                }
+                self.job(event, &key, about, at, &word, known)?;
             }
+            None => self.details(event, &key, at)?,
         }
-        if let Some(about) = about {
-            self.job
-                .execute(params![cycle, machine, about.job.to_bytes(), rack])?;
-        }
-        self.details(event, &key, at)?;
         Ok(true)
+    }
+
+    /// The rack has this machine, and its latest decision may be another one.
+    fn has(&mut self, rack: &str, machine: &str) -> Result<()> {
+        self.machine.execute([machine])?;
+        self.member.execute([rack, machine])?;
+        Ok(())
     }
 
     fn details(&mut self, event: &Event, key: &Key, at: i64) -> Result<()> {
@@ -203,31 +277,72 @@ impl<'c> Fold<'c> {
                 params![cycle, json(origin), at, cause.as_str()],
             ),
             Fact::MachineSkipped { skip, .. } => {
-                self.skipped
-                    .execute(params![cycle, machine, skip.reason.as_str(), skip.detail])?;
-                Ok(())
+                let rack = event.rack.as_str();
+                self.skipped.execute(params![
+                    cycle,
+                    machine,
+                    rack,
+                    at,
+                    skip.reason.as_str(),
+                    skip.detail
+                ])?;
+                self.has(rack, machine)
             }
+            // These are about a job.
+            Fact::JobSubmitted { .. }
+            | Fact::JobRejected { .. }
+            | Fact::JobProgressed { .. }
+            | Fact::JobOverdue { .. }
+            | Fact::JobDoubled { .. }
+            | Fact::JobFinished { .. } => Ok(()),
+        }
+    }
+
+    fn job(
+        &mut self,
+        event: &Event,
+        key: &Key,
+        about: &Job,
+        at: i64,
+        word: &str,
+        known: bool,
+    ) -> Result<()> {
+        let Key { cycle, machine } = *key;
+        let (id, rack) = (about.job.to_bytes(), event.rack.as_str());
+        match &event.fact {
             Fact::JobSubmitted { deadline, .. } => {
                 self.submitted
-                    .execute(params![cycle, machine, at, nanos(*deadline)])?;
+                    .execute(params![cycle, machine, id, rack, at, nanos(*deadline)])?;
                 Ok(())
             }
-            Fact::JobProgressed { .. } => {
+            // The one that is the latest may not be that any more.
+            Fact::JobProgressed { .. } if known => {
                 self.state.execute(params![cycle, machine])?;
                 Ok(())
             }
-            Fact::JobOverdue { .. } => self.set_job("overdue_at = ?3", params![cycle, machine, at]),
+            Fact::JobProgressed { .. } => {
+                self.progressed
+                    .execute(params![cycle, machine, id, rack, word, at])?;
+                Ok(())
+            }
+            Fact::JobOverdue { .. } => {
+                self.set_job("overdue_at", "?5", params![cycle, machine, id, rack, at])
+            }
             Fact::JobDoubled { entries, .. } => self.set_job(
-                "doubled_at = ?3, entries = ?4",
-                params![cycle, machine, at, entries],
+                "doubled_at, entries",
+                "?5, ?6",
+                params![cycle, machine, id, rack, at, entries],
             ),
             Fact::JobRejected {
                 status, message, ..
             } => {
-                let before = self.outcome_at(key)?;
-                self.rejected
-                    .execute(params![cycle, machine, at, status, message])?;
-                self.stand(key, before)
+                let over = Over {
+                    outcome: REJECTED,
+                    http_status: Some(*status),
+                    message: Some(message),
+                    ..Over::default()
+                };
+                self.over(key, id, rack, at, &over)
             }
             Fact::JobFinished {
                 verdict,
@@ -237,7 +352,6 @@ impl<'c> Fold<'c> {
                 device,
                 ..
             } => {
-                let before = self.outcome_at(key)?;
                 let (cause, phase, exit_code) = match verdict {
                     Outcome::Failed {
                         cause,
@@ -251,21 +365,20 @@ impl<'c> Fold<'c> {
                     Outcome::Lost { cause } => (Some(lost_cause(*cause)), None, None),
                     _ => (None, None, None),
                 };
-                self.finished.execute(params![
-                    cycle,
-                    machine,
-                    verdict.word(),
-                    at,
+                let over = Over {
+                    outcome: verdict.word(),
                     cause,
                     phase,
                     exit_code,
-                    submitted_at.map(nanos),
-                    json(statuses),
-                    cancel.as_ref().map(json),
-                    device.as_ref().map(json),
-                ])?;
-                self.stand(key, before)
+                    claimed_at: submitted_at.map(nanos),
+                    statuses: Some(json(statuses)),
+                    cancel: cancel.as_ref().map(json),
+                    device: device.as_ref().map(json),
+                    ..Over::default()
+                };
+                self.over(key, id, rack, at, &over)
             }
+            _ => Ok(()),
         }
     }
 
@@ -277,29 +390,97 @@ impl<'c> Fold<'c> {
         Ok(())
     }
 
-    fn set_job(&self, columns: &str, values: impl rusqlite::Params) -> Result<()> {
+    fn set_job(&self, columns: &str, places: &str, values: impl rusqlite::Params) -> Result<()> {
         self.connection.execute(
-            &format!("UPDATE jobs SET {columns} WHERE cycle = ?1 AND machine = ?2"),
+            &format!(
+                "INSERT INTO jobs (cycle, machine, job, rack, {columns}) VALUES (?1, ?2, ?3, ?4, {places})
+                 ON CONFLICT (cycle, machine) DO UPDATE SET ({columns}) = ({places})"
+            ),
             values,
         )?;
         Ok(())
     }
 
-    fn outcome_at(&mut self, key: &Key) -> Result<Option<i64>> {
-        self.outcome_at
-            .query_row(params![key.cycle, key.machine], |row| row.get(0))
+    /// The job is over. What Testflinger said of it counts more than that it had refused it.
+    fn over(&mut self, key: &Key, id: [u8; 16], rack: &str, at: i64, over: &Over) -> Result<()> {
+        let Key { cycle, machine } = *key;
+        let before: Option<(i64, String)> = self
+            .before
+            .query_row(params![cycle, machine], |row| {
+                Ok(row.get::<_, Option<_>>(0)?.zip(row.get(1)?))
+            })
+            .optional()?
+            .flatten();
+        if let Some((before_at, before)) = &before {
+            if over.outcome == REJECTED && before != REJECTED {
+                return Ok(());
+            }
+            self.tally.add(*cycle, rack, *before_at, before, -1);
+        }
+        self.tally.add(*cycle, rack, at, over.outcome, 1);
+        // Mostly it is the machine's newest, and goes on from the newest before it.
+        let goes_on_from = match before {
+            Some(_) => None,
+            None => self
+                .newest
+                .query_row(params![machine, at, cycle], |row| standing_at(row, 0))
+                .optional()?,
+        };
+        let standing = goes_on_from.map(|standing| standing.after(proof(over.outcome), time(at)));
+        let columns = standing.unwrap_or_default();
+        let (deploys, streak) = (columns.deploys, standing.map(|standing| standing.streak));
+        let (proved_at, since) = (columns.proved_at.map(nanos), columns.since.map(nanos));
+        let passed_at = columns.passed_at.map(nanos);
+        self.over.execute(params![
+            cycle,
+            machine,
+            id,
+            rack,
+            over.outcome,
+            at,
+            over.cause,
+            over.phase,
+            over.exit_code,
+            over.http_status,
+            over.message,
+            over.claimed_at,
+            over.statuses,
+            over.cancel,
+            over.device,
+            deploys,
+            proved_at,
+            streak,
+            since,
+            passed_at,
+        ])?;
+        if standing.is_none() {
+            let from = before.map_or(at, |(before, _)| before.min(at));
+            return self.stand(key, from);
+        }
+        self.latest.execute(params![
+            machine,
+            cycle,
+            over.outcome,
+            at,
+            over.cause,
+            over.phase,
+            over.exit_code,
+            over.http_status,
+            over.message,
+            deploys,
+            proved_at,
+            streak,
+            since,
+            passed_at,
+        ])?;
+        Ok(())
     }
 
-    /// Works the machine's standing out again, from the outcome that came, or moved here from another time, to the
-    /// newest: mostly that is the one that came.
-    fn stand(&mut self, key: &Key, before: Option<i64>) -> Result<()> {
-        let Some(now) = self.outcome_at(key)? else {
-            return Ok(());
-        };
-        let from = before.map_or(now, |before| before.min(now));
+    /// Works the machine's standing out again, from the first outcome that may be another one to the newest.
+    fn stand(&mut self, key: &Key, from: i64) -> Result<()> {
         let machine = key.machine;
         let mut standing = self
-            .before
+            .previous
             .query_row(params![machine, from, key.cycle], |row| standing_at(row, 0))
             .optional()?
             .unwrap_or_default();
@@ -321,7 +502,7 @@ impl<'c> Fold<'c> {
                 standing.passed_at.map(nanos),
             ])?;
         }
-        self.latest.execute([machine])?;
+        self.latest_again.execute([machine])?;
         Ok(())
     }
 }

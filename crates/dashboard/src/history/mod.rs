@@ -8,6 +8,7 @@ mod file;
 mod fold;
 mod retention;
 pub mod standing;
+pub(crate) mod tally;
 pub(crate) mod time;
 mod writer;
 

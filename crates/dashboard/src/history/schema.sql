@@ -25,7 +25,9 @@ CREATE TABLE events (
 );
 CREATE INDEX events_at ON events (at);
 CREATE INDEX events_of_rack ON events (rack, at);
-CREATE INDEX events_of_machine ON events (machine, at) WHERE machine <> '';
+-- One of these among a million others is found at once.
+CREATE INDEX events_of_kind ON events (kind, at)
+    WHERE kind NOT IN ('job.submitted', 'job.progressed', 'job.finished', 'machine.skipped');
 
 CREATE TABLE cycles (
     cycle         BLOB PRIMARY KEY,
@@ -74,11 +76,12 @@ CREATE TABLE decisions (
     PRIMARY KEY (cycle, machine)
 ) WITHOUT ROWID;
 CREATE INDEX decisions_of_machine ON decisions (machine, at);
+CREATE INDEX decisions_skipped ON decisions (cycle, reason) WHERE reason IS NOT NULL;
 
 CREATE TABLE jobs (
     cycle        BLOB NOT NULL,
     machine      TEXT NOT NULL,
-    job          BLOB NOT NULL UNIQUE,
+    job          BLOB NOT NULL,
     rack         TEXT NOT NULL,
     state        TEXT,                -- of the latest look
     state_at     INTEGER,
@@ -106,29 +109,50 @@ CREATE TABLE jobs (
     passed_at    INTEGER,             -- when it deployed last
     PRIMARY KEY (cycle, machine)
 ) WITHOUT ROWID;
-CREATE INDEX jobs_over ON jobs (machine, outcome_at, cycle, outcome, job) WHERE outcome_at IS NOT NULL;
+CREATE INDEX jobs_of_id ON jobs (job);
+CREATE INDEX jobs_over ON jobs (machine, outcome_at, cycle, outcome) WHERE outcome_at IS NOT NULL;
 CREATE INDEX jobs_open ON jobs (machine) WHERE outcome_at IS NULL;
-CREATE INDEX jobs_at ON jobs (outcome_at, rack, outcome, machine, streak) WHERE outcome_at IS NOT NULL;
+-- Where a machine's outcome changed between passed and failed. It holds all that is asked of it.
+CREATE INDEX jobs_changed ON jobs (outcome_at, machine, outcome, streak)
+    WHERE streak = 1 AND outcome IN ('passed', 'failed');
 
--- The latest of every machine that any cycle looked at; the standing is that after its latest outcome.
+-- How many jobs of a cycle ended how on which day. Counted from `jobs`.
+CREATE TABLE outcomes (
+    cycle   BLOB NOT NULL,
+    day     INTEGER NOT NULL,         -- from 1970-01-01, in UTC
+    outcome TEXT NOT NULL,
+    rack    TEXT NOT NULL,
+    count   INTEGER NOT NULL,
+    PRIMARY KEY (cycle, day, outcome)
+) WITHOUT ROWID;
+CREATE INDEX outcomes_of_day ON outcomes (day, rack, outcome, count);
+
+-- Every machine that any cycle looked at, with its latest outcome and the standing after that, as `jobs` has them.
 CREATE TABLE machines (
-    machine    TEXT PRIMARY KEY,
-    outcome    TEXT,
-    outcome_at INTEGER,
-    job        BLOB,
-    deploys    INTEGER,
-    proved_at  INTEGER,
-    streak     INTEGER,
-    since      INTEGER,
-    passed_at  INTEGER
+    machine     TEXT PRIMARY KEY,
+    cycle       BLOB,
+    outcome     TEXT,
+    outcome_at  INTEGER,
+    cause       TEXT,
+    phase       TEXT,
+    exit_code   INTEGER,
+    http_status INTEGER,
+    message     TEXT,
+    deploys     INTEGER,
+    proved_at   INTEGER,
+    streak      INTEGER,
+    since       INTEGER,
+    passed_at   INTEGER
 ) WITHOUT ROWID;
 
--- Which rack has which machine: the latest decision in that rack.
+-- Which rack has which machine: the latest decision in that rack, as `decisions` has it.
 CREATE TABLE members (
     rack    TEXT NOT NULL,
     machine TEXT NOT NULL,
     cycle   BLOB NOT NULL,
     at      INTEGER NOT NULL,
+    reason  TEXT,
+    detail  TEXT,
     PRIMARY KEY (rack, machine)
 ) WITHOUT ROWID;
 CREATE INDEX members_of_machine ON members (machine);

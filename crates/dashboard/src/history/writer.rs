@@ -93,7 +93,7 @@ impl Writer {
         for event in &batch.events {
             fresh += usize::from(fold.apply(event)?);
         }
-        drop(fold);
+        fold.finish()?;
         let newest = batch.events.iter().map(|event| nanos(event.time)).max();
         transaction.execute(
             "INSERT INTO position (one, stream_created, sequence, stored_at, newest, ignored, at)
@@ -132,7 +132,14 @@ impl Writer {
             .query_map(params![nanos(before), FORGET_AT_ONCE], |row| row.get(0))?
             .collect::<rusqlite::Result<Vec<[u8; 16]>>>()?;
         for cycle in &old {
-            for table in ["events", "retries", "decisions", "jobs", "cycles"] {
+            for table in [
+                "events",
+                "retries",
+                "decisions",
+                "jobs",
+                "outcomes",
+                "cycles",
+            ] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE cycle = ?1"), [cycle])?;
             }
         }
@@ -146,6 +153,14 @@ impl Writer {
             transaction.execute(
                 "DELETE FROM machines WHERE NOT EXISTS (
                      SELECT 1 FROM decisions d WHERE d.machine = machines.machine)",
+                [],
+            )?;
+            // What was known of a machine stays in its standing; the job itself is not there any more.
+            transaction.execute(
+                "UPDATE machines SET cycle = NULL, outcome = NULL, outcome_at = NULL, cause = NULL, phase = NULL,
+                     exit_code = NULL, http_status = NULL, message = NULL
+                 WHERE cycle IS NOT NULL AND NOT EXISTS (
+                     SELECT 1 FROM jobs j WHERE j.cycle = machines.cycle AND j.machine = machines.machine)",
                 [],
             )?;
         }

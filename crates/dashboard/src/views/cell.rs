@@ -1,10 +1,12 @@
 //! A machine in one cell: how it is, since when, what it does now, and why it was left alone.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use model::id::{CycleId, JobId};
-use model::name::MachineName;
-use model::outcome::{Outcome, Skip, SkipReason};
-use rusqlite::{Params, Result, Row};
+use model::name::{MachineName, RackName};
+use model::outcome::{Skip, SkipReason};
+use rusqlite::{Params, Result, Row, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::job::Verdict;
@@ -60,72 +62,113 @@ pub struct LastDecision {
 }
 
 /// Reads cells: `members` is named `b`, and the rest of the query says which.
-const CELLS: &str = "SELECT b.rack, b.machine, b.cycle AS decided_by, b.at AS decided_at, d.reason, d.detail,
+const CELLS: &str = "SELECT b.rack, b.machine, b.cycle, b.at, b.reason, b.detail,
         m.deploys, m.proved_at, m.streak, m.since, m.passed_at,
-        j.job, j.cycle, j.outcome_at, j.outcome, j.cause, j.phase, j.exit_code, j.http_status, j.message,
-        o.job AS open_job, o.cycle AS open_cycle, o.state, coalesce(o.state_at, o.submitted_at) AS open_at,
-        o.overdue_at IS NOT NULL AS overdue
-    FROM members b
-    JOIN machines m ON m.machine = b.machine
-    JOIN decisions d ON d.cycle = b.cycle AND d.machine = b.machine
-    LEFT JOIN jobs j ON j.job = m.job
-    LEFT JOIN jobs o ON o.machine = b.machine AND o.outcome_at IS NULL AND o.cycle = (
-        SELECT cycle FROM jobs WHERE machine = b.machine AND outcome_at IS NULL
-        ORDER BY coalesce(submitted_at, state_at) DESC, cycle DESC LIMIT 1)";
+        m.cycle, m.outcome_at, m.outcome, m.cause, m.phase, m.exit_code, m.http_status, m.message
+    FROM members b CROSS JOIN machines m ON m.machine = b.machine";
+
+/// The columns of [`CELLS`]: there may be many cells, and names would be looked for in each.
+mod column {
+    pub(super) const RACK: usize = 0;
+    pub(super) const MACHINE: usize = 1;
+    pub(super) const DECIDED_BY: usize = 2;
+    pub(super) const DECIDED_AT: usize = 3;
+    pub(super) const REASON: usize = 4;
+    pub(super) const DETAIL: usize = 5;
+    pub(super) const STANDING: usize = 6;
+    pub(super) const CYCLE: usize = 11;
+    pub(super) const OUTCOME_AT: usize = 12;
+    pub(super) const OUTCOME: usize = 13;
+}
+
+/// Which cells are wanted.
+#[derive(Clone, Copy)]
+pub(super) enum Cells<'a> {
+    All,
+    OfRack(&'a RackName),
+    /// One for every rack that has the machine, the one with the latest decision first.
+    OfMachine(&'a MachineName),
+}
 
 impl Reading<'_> {
-    /// The cells that the rest of a query chooses, each with its rack.
-    pub(super) fn cells(&self, which: &str, values: impl Params) -> Result<Vec<(String, Cell)>> {
+    /// Cells, each with its rack.
+    pub(super) fn cells(&self, which: Cells) -> Result<Vec<(String, Cell)>> {
+        let (rest, open, name) = match which {
+            Cells::All => ("", "", None),
+            Cells::OfRack(rack) => (
+                "WHERE b.rack = ?1",
+                "AND machine IN (SELECT machine FROM members WHERE rack = ?1)",
+                Some(rack.as_str()),
+            ),
+            Cells::OfMachine(machine) => (
+                "WHERE b.machine = ?1 ORDER BY b.at DESC, b.cycle DESC",
+                "AND machine = ?1",
+                Some(machine.as_str()),
+            ),
+        };
+        let open = self.open_jobs(open, params_from_iter(name))?;
         self.connection
-            .prepare(&format!("{CELLS} {which}"))?
-            .query_map(values, |row| Ok((row.get("rack")?, self.cell(row)?)))?
+            .prepare_cached(&format!("{CELLS} {rest}"))?
+            .query_map(params_from_iter(name), |row| {
+                Ok((row.get(column::RACK)?, self.cell(row, &open)?))
+            })?
             .collect()
     }
 
-    fn cell(&self, row: &Row) -> Result<Cell> {
-        const STANDING: usize = 6;
-        let standing = standing_at(row, STANDING)?;
-        let reason: Option<SkipReason> = row::word(row, "reason")?;
-        let detail: Option<String> = row.get("detail")?;
-        let last = match (row::job(row, "job")?, row::outcome(row)?) {
-            (Some(job), Some(outcome)) => Some(verdict(row, job, outcome)?),
-            _ => None,
-        };
-        let job = match row::job(row, "open_job")? {
-            Some(job) => Some(CurrentJob {
-                job,
-                cycle: row::cycle(row, "open_cycle")?,
-                state: row.get("state")?,
-                at: row::moment(row, "open_at")?,
-                overdue: row.get("overdue")?,
-            }),
+    /// The latest open job of each machine.
+    fn open_jobs(&self, only: &str, values: impl Params) -> Result<HashMap<String, CurrentJob>> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT machine, job, cycle, state, coalesce(state_at, submitted_at), overdue_at IS NOT NULL
+             FROM jobs WHERE outcome_at IS NULL {only} ORDER BY coalesce(submitted_at, state_at), cycle"
+        ))?;
+        let mut rows = statement.query(values)?;
+        let mut open = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let job = CurrentJob {
+                job: JobId::from_bytes(row.get(1)?),
+                cycle: row::cycle(row, 2)?,
+                state: row.get(3)?,
+                at: row::moment(row, 4)?,
+                overdue: row.get(5)?,
+            };
+            // The latest comes last.
+            open.insert(row.get(0)?, job);
+        }
+        Ok(open)
+    }
+
+    fn cell(&self, row: &Row, open: &HashMap<String, CurrentJob>) -> Result<Cell> {
+        let machine = row::machine_set(row, column::MACHINE)?;
+        let standing = standing_at(row, column::STANDING)?;
+        let reason: Option<SkipReason> = row::word(row, column::REASON)?;
+        let detail: Option<String> = row.get(column::DETAIL)?;
+        let last = match row::outcome(row, column::OUTCOME)? {
+            Some(outcome) => {
+                let cycle = row::cycle(row, column::CYCLE)?;
+                Some(Verdict {
+                    job: JobId::of(cycle, &machine),
+                    cycle,
+                    outcome,
+                    at: row::moment_set(row, column::OUTCOME_AT)?,
+                })
+            }
             None => None,
         };
         Ok(Cell {
-            machine: row::machine_set(row, "machine")?,
+            job: open.get(machine.as_str()).cloned(),
+            machine,
             health: Health::of(&standing, reason == Some(SkipReason::FailStreak), self.now),
             since: standing.since,
             streak: standing.streak,
             passed_at: standing.passed_at,
             last,
-            job,
             decision: LastDecision {
-                cycle: row::cycle(row, "decided_by")?,
-                at: row::moment_set(row, "decided_at")?,
+                cycle: row::cycle(row, column::DECIDED_BY)?,
+                at: row::moment_set(row, column::DECIDED_AT)?,
                 skip: reason.map(|reason| Skip { reason, detail }),
             },
         })
     }
-}
-
-/// A verdict from a row that has `cycle` and `outcome_at`.
-pub(super) fn verdict(row: &Row, job: JobId, outcome: Outcome) -> Result<Verdict> {
-    Ok(Verdict {
-        job,
-        cycle: row::cycle(row, "cycle")?,
-        outcome,
-        at: row::moment_set(row, "outcome_at")?,
-    })
 }
 
 /// The worst first; among equals those that failed for longest, then by name.

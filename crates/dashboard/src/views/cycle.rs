@@ -201,7 +201,7 @@ impl Reading<'_> {
         };
         let found = self
             .connection
-            .prepare(&format!(
+            .prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM cycles c WHERE {which} (c.at, c.cycle) < (?2, ?3)
                  ORDER BY c.at DESC, c.cycle DESC LIMIT ?4"
             ))?
@@ -228,7 +228,7 @@ impl Reading<'_> {
             "AND ?1 IS NULL"
         };
         self.connection
-            .prepare(&format!(
+            .prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM cycles c WHERE {RUNNING} {which} ORDER BY c.at, c.cycle"
             ))?
             .query_map([rack.map(RackName::as_str)], |row| self.cycle_summary(row))?
@@ -242,7 +242,7 @@ impl Reading<'_> {
         values: impl rusqlite::Params,
     ) -> Result<Vec<(Cursor, Decision)>> {
         self.connection
-            .prepare(&format!(
+            .prepare_cached(&format!(
                 "SELECT d.cycle AS in_cycle, d.machine AS about, d.rack AS of_rack, d.at, d.reason, d.detail, {SUMMARY}
                  FROM decisions d LEFT JOIN jobs j ON j.cycle = d.cycle AND j.machine = d.machine {which}"
             ))?
@@ -299,7 +299,7 @@ impl Reading<'_> {
         let mut add = |word: &str, count: usize| {
             *counts.outcomes.entry(word.to_owned()).or_default() += count;
         };
-        let mut skipped = self.connection.prepare(
+        let mut skipped = self.connection.prepare_cached(
             "SELECT reason, count(*) AS count FROM decisions WHERE cycle = ?1 AND reason IS NOT NULL GROUP BY reason",
         )?;
         let skipped = skipped
@@ -314,8 +314,8 @@ impl Reading<'_> {
                 add(Outcome::Skipped(Skip::new(reason)).word(), count);
             }
         }
-        let mut over = self.connection.prepare(
-            "SELECT outcome, count(*) FROM jobs WHERE cycle = ?1 AND outcome IS NOT NULL GROUP BY outcome",
+        let mut over = self.connection.prepare_cached(
+            "SELECT outcome, sum(count) FROM outcomes WHERE cycle = ?1 GROUP BY outcome",
         )?;
         let mut over = over.query([cycle.to_bytes()])?;
         while let Some(row) = over.next()? {
@@ -327,7 +327,7 @@ impl Reading<'_> {
 
     fn retries(&self, cycle: CycleId) -> Result<Vec<Retry>> {
         self.connection
-            .prepare("SELECT attempt, at, cause, message, next_at FROM retries WHERE cycle = ?1 ORDER BY attempt")?
+            .prepare_cached("SELECT attempt, at, cause, message, next_at FROM retries WHERE cycle = ?1 ORDER BY attempt")?
             .query_map([cycle.to_bytes()], |row| {
                 Ok(Retry {
                     attempt: row.get("attempt")?,

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Result};
 use serde::{Deserialize, Serialize};
 
 use super::AsOf;
-use super::cell::{Cell, worst_first};
+use super::cell::{Cell, Cells, worst_first};
 use super::cycle::CycleSummary;
 use crate::history::Reading;
 use crate::history::standing::Health;
@@ -58,7 +58,7 @@ impl Reading<'_> {
     /// When the file cannot be read.
     pub fn fleet(&self) -> Result<Fleet> {
         let mut cells: BTreeMap<String, Vec<Cell>> = BTreeMap::new();
-        for (rack, cell) in self.cells("", [])? {
+        for (rack, cell) in self.cells(Cells::All)? {
             cells.entry(rack).or_default().push(cell);
         }
         let mut running: BTreeMap<RackName, Vec<CycleSummary>> = BTreeMap::new();

@@ -115,7 +115,7 @@ pub(super) fn summary(row: &Row) -> Result<JobSummary> {
         deadline: row::moment(row, "deadline")?,
         overdue_at: row::moment(row, "overdue_at")?,
         doubled: doubled.map(|(at, entries)| Doubled { at, entries }),
-        outcome: row::outcome(row)?,
+        outcome: row::outcome(row, "outcome")?,
         outcome_at: row::moment(row, "outcome_at")?,
     })
 }
@@ -126,18 +126,14 @@ impl Reading<'_> {
     /// # Errors
     /// When the file cannot be read.
     pub fn job(&self, job: JobId) -> Result<Option<JobView>> {
-        let found = self.connection.query_row(
-            &format!(
-                "SELECT {SUMMARY}, j.statuses, j.cancel, j.device FROM jobs j WHERE j.job = ?1"
-            ),
-            [job.to_bytes()],
-            |row| {
-                let statuses: BTreeMap<Phase, i64> =
-                    row::json(row, "statuses")?.unwrap_or_default();
-                let (cancel, device) = (row::json(row, "cancel")?, row::json(row, "device")?);
-                Ok((summary(row)?, statuses, cancel, device))
-            },
-        );
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {SUMMARY}, j.statuses, j.cancel, j.device FROM jobs j WHERE j.job = ?1"
+        ))?;
+        let found = statement.query_row([job.to_bytes()], |row| {
+            let statuses: BTreeMap<Phase, i64> = row::json(row, "statuses")?.unwrap_or_default();
+            let (cancel, device) = (row::json(row, "cancel")?, row::json(row, "device")?);
+            Ok((summary(row)?, statuses, cancel, device))
+        });
         let Some((job, statuses, cancel, device)) = found.optional()? else {
             return Ok(None);
         };
@@ -154,7 +150,7 @@ impl Reading<'_> {
 
     fn looks(&self, cycle: CycleId, machine: &MachineName) -> Result<Vec<Look>> {
         self.connection
-            .prepare(
+            .prepare_cached(
                 "SELECT word, at FROM events WHERE cycle = ?1 AND machine = ?2 AND kind = 'job.progressed'
                  ORDER BY at, word",
             )?

@@ -5,7 +5,7 @@ use model::name::{MachineName, RackName};
 use rusqlite::{OptionalExtension, Result, params};
 use serde::{Deserialize, Serialize};
 
-use super::cell::Cell;
+use super::cell::{Cell, Cells};
 use super::cycle::Decision;
 use super::job::{JobView, Verdict};
 use super::rack::STRIP;
@@ -43,10 +43,7 @@ impl Reading<'_> {
     /// # Errors
     /// When the file cannot be read.
     pub fn machine(&self, machine: &MachineName) -> Result<Option<MachineView>> {
-        let found = self.cells(
-            "WHERE b.machine = ?1 ORDER BY b.at DESC, b.cycle DESC",
-            [machine.as_str()],
-        )?;
+        let found = self.cells(Cells::OfMachine(machine))?;
         let Some((_, cell)) = found.first().cloned() else {
             return Ok(None);
         };

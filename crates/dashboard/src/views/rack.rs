@@ -5,7 +5,7 @@ use model::name::{MachineName, RackName};
 use rusqlite::{Result, params};
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, verdict, worst_first};
+use super::cell::{Cell, Cells, worst_first};
 use super::cycle::CycleSummary;
 use super::job::Verdict;
 use super::row::{self, OUTCOME};
@@ -54,7 +54,7 @@ impl Reading<'_> {
         if cycles.items.is_empty() {
             return Ok(None);
         }
-        let found = self.cells("WHERE b.rack = ?1", [rack.as_str()])?;
+        let found = self.cells(Cells::OfRack(rack))?;
         let mut cells: Vec<Cell> = found.into_iter().map(|(_, cell)| cell).collect();
         worst_first(&mut cells);
         let machines = cells
@@ -77,14 +77,19 @@ impl Reading<'_> {
     /// The last outcomes of a machine, the newest first.
     pub(super) fn verdicts(&self, machine: &MachineName, limit: usize) -> Result<Vec<Verdict>> {
         self.connection
-            .prepare(&format!(
-                "SELECT j.cycle, j.job, j.outcome_at, {OUTCOME} FROM jobs j
+            .prepare_cached(&format!(
+                "SELECT j.cycle, j.outcome_at, {OUTCOME} FROM jobs j
                  WHERE j.machine = ?1 AND j.outcome_at IS NOT NULL
                  ORDER BY j.outcome_at DESC, j.cycle DESC LIMIT ?2"
             ))?
             .query_map(params![machine.as_str(), limit], |row| {
-                let outcome = row::outcome(row)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-                verdict(row, JobId::from_bytes(row.get("job")?), outcome)
+                let cycle = row::cycle(row, 0)?;
+                Ok(Verdict {
+                    job: JobId::of(cycle, machine),
+                    cycle,
+                    outcome: row::outcome(row, 2)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?,
+                    at: row::moment_set(row, 1)?,
+                })
             })?
             .collect()
     }

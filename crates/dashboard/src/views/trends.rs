@@ -1,17 +1,20 @@
 //! How the fleet does over days.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use model::name::{MachineName, RackName};
 use rusqlite::{Result, params};
 use serde::{Deserialize, Serialize};
 
-use super::cell::Cell;
+use super::cell::{Cell, Cells};
 use super::{AsOf, row};
 use crate::history::Reading;
-use crate::history::time::nanos;
+use crate::history::tally::{day, start_of};
+use crate::history::time::{nanos, time};
 
 /// How many entries each ranking has.
 const RANKED: usize = 20;
@@ -21,7 +24,7 @@ const RANKED: usize = 20;
 pub struct Trends {
     /// As of when.
     pub as_of: AsOf,
-    /// From when.
+    /// From when. Outcomes by day are those of whole days, from the one that holds this.
     pub from: Timestamp,
     /// Outcomes by rack and day, in UTC, the oldest first.
     pub days: Vec<Day>,
@@ -53,8 +56,6 @@ pub struct Flaky {
     pub verdicts: usize,
 }
 
-const DAY: i64 = 24 * 60 * 60 * 1_000_000_000;
-
 impl Reading<'_> {
     /// How the fleet did from a time to now.
     ///
@@ -71,11 +72,11 @@ impl Reading<'_> {
     }
 
     fn days(&self, from: Timestamp) -> Result<Vec<Day>> {
-        let mut statement = self.connection.prepare(
-            "SELECT outcome_at / ?2 AS day, rack, outcome, count(*) AS count FROM jobs
-             WHERE outcome_at IS NOT NULL AND outcome_at >= ?1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        let mut statement = self.connection.prepare_cached(
+            "SELECT day, rack, outcome, sum(count) AS count FROM outcomes WHERE day >= ?1
+             GROUP BY day, rack, outcome ORDER BY day, rack, outcome",
         )?;
-        let mut rows = statement.query(params![nanos(from), DAY])?;
+        let mut rows = statement.query([day(nanos(from))])?;
         let mut days: Vec<Day> = Vec::new();
         while let Some(row) = rows.next()? {
             let (day, rack) = (date(row.get("day")?), row::rack(row, "rack")?);
@@ -97,37 +98,61 @@ impl Reading<'_> {
     }
 
     fn flaky(&self, from: Timestamp) -> Result<Vec<Flaky>> {
-        self.connection
-            .prepare(
-                "SELECT machine, sum(streak = 1) AS changes, count(*) AS verdicts FROM jobs
-                 WHERE outcome_at IS NOT NULL AND outcome_at >= ?1 AND outcome IN ('passed', 'failed')
-                 GROUP BY machine HAVING changes > 1 ORDER BY changes DESC, machine LIMIT ?2",
-            )?
-            .query_map(params![nanos(from), RANKED], |row| {
+        let mut changed = self.connection.prepare_cached(
+            "SELECT machine FROM jobs
+             WHERE streak = 1 AND outcome IN ('passed', 'failed') AND outcome_at >= ?1",
+        )?;
+        let mut rows = changed.query([nanos(from)])?;
+        let mut changes: HashMap<String, usize> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let machine = row.get_ref(0)?.as_str()?;
+            match changes.get_mut(machine) {
+                Some(changes) => *changes += 1,
+                None => {
+                    changes.insert(machine.to_owned(), 1);
+                }
+            }
+        }
+        // Who changed once only is another than before, and no more.
+        let mut most: Vec<(Reverse<usize>, String)> = changes
+            .into_iter()
+            .filter(|(_, changes)| *changes > 1)
+            .map(|(machine, changes)| (Reverse(changes), machine))
+            .collect();
+        most.sort_unstable();
+        most.truncate(RANKED);
+        let mut verdicts = self.connection.prepare_cached(
+            "SELECT machine, count(*) FROM jobs WHERE machine = ?1 AND outcome_at IS NOT NULL AND outcome_at >= ?2
+                 AND outcome IN ('passed', 'failed')",
+        )?;
+        let flaky = most.into_iter().map(|(Reverse(changes), machine)| {
+            verdicts.query_row(params![machine, nanos(from)], |row| {
                 Ok(Flaky {
-                    machine: row::machine_set(row, "machine")?,
-                    changes: row.get("changes")?,
-                    verdicts: row.get("verdicts")?,
+                    machine: row::machine_set(row, 0)?,
+                    changes,
+                    verdicts: row.get(1)?,
                 })
-            })?
-            .collect()
+            })
+        });
+        flaky.collect()
     }
 
     fn longest_without_pass(&self) -> Result<Vec<Cell>> {
-        let found = self.cells(
-            "WHERE m.deploys = 0 ORDER BY m.passed_at, b.machine, b.rack LIMIT ?1",
-            [RANKED],
-        )?;
-        let mut cells: Vec<Cell> = found.into_iter().map(|(_, cell)| cell).collect();
-        cells.dedup_by(|a, b| a.machine == b.machine);
-        Ok(cells)
+        let machines = self
+            .connection
+            .prepare_cached(
+                "SELECT machine FROM machines WHERE deploys = 0 ORDER BY passed_at, machine LIMIT ?1",
+            )?
+            .query_map([RANKED], |row| row::machine_set(row, "machine"))?
+            .collect::<Result<Vec<_>>>()?;
+        let cells = machines.iter().map(|machine| {
+            let found = self.cells(Cells::OfMachine(machine))?;
+            Ok(found.into_iter().next().map(|(_, cell)| cell))
+        });
+        cells.filter_map(Result::transpose).collect()
     }
 }
 
 fn date(day: i64) -> Date {
-    let start = Timestamp::from_nanosecond(i128::from(day) * i128::from(DAY));
-    start
-        .unwrap_or(Timestamp::UNIX_EPOCH)
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .date()
+    time(start_of(day)).to_zoned(TimeZone::UTC).date()
 }

@@ -44,6 +44,7 @@ pub fn rows(file: &Path) -> Vec<(&'static str, Vec<String>)> {
         "retries",
         "decisions",
         "jobs",
+        "outcomes",
         "machines",
         "members",
     ]
