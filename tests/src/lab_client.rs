@@ -1,8 +1,10 @@
 //! The lab's control API.
 
-use lab::{AgentView, Fault, JobView, Stats};
+use lab::{AgentView, Fault, JobView, Outcome, Phase, Stats};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Client;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 /// A lab that runs as a process of its own.
 #[derive(Debug, Clone)]
@@ -73,5 +75,33 @@ impl LabClient {
         let url = format!("{}/lab/faults", self.url);
         let answer = self.client.delete(url).send().await;
         assert!(answer.expect("the lab answers").status().is_success());
+    }
+
+    /// Lets the next job of this machine fail in its deployment.
+    ///
+    /// # Panics
+    /// As [`stats`](Self::stats), and when there is no such agent.
+    pub async fn fail_next(&self, machine: &str) {
+        let outcome = Outcome::Fail {
+            phase: Phase::Provision,
+            code: 1,
+        };
+        let change = json!({ "next_job": outcome });
+        let url = format!("{}/lab/agents/{machine}", self.url);
+        let answer = self.client.patch(url).json(&change).send().await;
+        let answer = answer.expect("the lab answers");
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    /// Adds a machine of this name, whatever it holds, and its agent.
+    ///
+    /// # Panics
+    /// As [`stats`](Self::stats), and when the lab refuses.
+    pub async fn add_machine(&self, rack: &str, name: &str) {
+        let name = utf8_percent_encode(name, NON_ALPHANUMERIC);
+        let url = format!("{}/lab/racks/{rack}/machines/{name}", self.url);
+        let answer = self.client.post(url).send().await;
+        let answer = answer.expect("the lab answers");
+        assert!(answer.status().is_success(), "{answer:?}");
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod dashboard;
 mod lab_client;
 pub mod nats;
 mod observe;
@@ -7,6 +8,7 @@ mod process;
 mod slots;
 mod system;
 
+pub use dashboard::Dashboard;
 pub use lab_client::LabClient;
 pub use observe::machines;
 pub use process::{Ended, Process};

@@ -216,6 +216,11 @@ impl<B> System<B> {
         Process::start(name, command, self.folder.path())
     }
 
+    /// What processes of this name have logged, if there was one.
+    pub(crate) fn log_of(&self, name: &str) -> Option<String> {
+        std::fs::read_to_string(self.folder.path().join(format!("{name}.log"))).ok()
+    }
+
     fn command(&self, role: Role) -> Command {
         let mut command = command(self.folder.path(), &self.variables);
         if let Some((_, key)) = self.keys.iter().find(|(of, _)| *of == role) {

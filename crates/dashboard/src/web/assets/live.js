@@ -7,6 +7,8 @@ const parts = document.getElementById("parts");
 const pause = document.getElementById("pause");
 let heard = Date.now();
 let source = null;
+// Each part as the server sent it last: what is the same stays, and with it what is selected in it or about to be clicked.
+const known = new Map();
 
 function say(state, text) {
   if (live.dataset.state === state && live.textContent === text) return;
@@ -55,12 +57,18 @@ function put(change) {
   again?.focus({ preventScroll: true });
 }
 
+function know(root) {
+  for (const part of root.children) known.set(part.id, part.outerHTML);
+}
+
 function replace(text) {
   const template = document.createElement("template");
   template.innerHTML = text;
   const part = template.content.firstElementChild;
   const old = document.getElementById(part.id);
-  if (!old || (old.contains(document.activeElement) && document.activeElement.form)) return;
+  if (!old || known.get(part.id) === part.outerHTML) return;
+  if (old.contains(document.activeElement) && document.activeElement.form) return;
+  know(template.content);
   tellTimes(part);
   put(() => old.replaceWith(part));
 }
@@ -69,10 +77,13 @@ function replaceAll(text) {
   const editing = parts.contains(document.activeElement) && document.activeElement.form;
   const template = document.createElement("template");
   template.innerHTML = text;
-  if (editing) {
+  const ids = (root) => [...root.children].map((part) => part.id).join(" ");
+  if (editing || ids(template.content) === ids(parts)) {
     for (const part of [...template.content.children]) replace(part.outerHTML);
     return;
   }
+  known.clear();
+  know(template.content);
   tellTimes(template.content);
   put(() => parts.replaceChildren(template.content));
 }
@@ -105,6 +116,7 @@ pause.addEventListener("click", () => {
 });
 
 pause.hidden = false;
+know(parts);
 tellTimes(document);
 setInterval(() => tellTimes(document), 15000);
 listen();

@@ -1,6 +1,7 @@
 //! Decisions about machines, with what became of them.
 
 use maud::{Markup, html};
+use model::outcome::Skip;
 
 use super::parts::{cycle_link, job_link, machine_link, outcome_in_full};
 use crate::views::{Decision, JobSummary};
@@ -42,10 +43,15 @@ pub(super) fn decided(decision: &Decision) -> Markup {
     html! {
         @match &decision.skip {
             None => "deploy",
-            Some(skip) => {
-                span.badge.skipped { "– left alone" } " " code { (skip.reason) } " " bdi { (words::skip_words(skip)) }
-            },
+            Some(skip) => (left_alone(skip)),
         }
+    }
+}
+
+/// Why a machine was left alone: the code and what it means.
+pub(super) fn left_alone(skip: &Skip) -> Markup {
+    html! {
+        span.badge.skipped { "– left alone" } " " code { (skip.reason) } " " bdi { (words::skip_words(skip)) }
     }
 }
 

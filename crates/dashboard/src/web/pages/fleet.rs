@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::super::site::{Client, Moment, Site};
 use super::Page;
+use super::decisions::left_alone;
 use super::parts::{
     cycle_link, cycle_state, health, job_link, machine_link, outcome_in_full, rack_link, since,
     time,
@@ -172,13 +173,17 @@ fn attention(fleet: &Fleet) -> Markup {
         @if !bad.is_empty() {
             h2 { (bad.len()) @if bad.len() == 1 { " machine does not deploy" } @else { " machines do not deploy" } }
             div.wide { table {
-                thead { tr { th { "machine" } th { "health" } th { "since" } th { "last job" } } }
+                thead { tr { th { "machine" } th { "health" } th { "since" } th { "what became of it last" } } }
                 tbody { @for cell in bad.iter().take(LISTED) {
                     tr {
                         th scope="row" { (machine_link(&cell.machine)) }
                         td { (health(cell.health)) }
                         td { (since(cell)) }
-                        td { @if let Some(last) = &cell.last { (job_link(last.job, outcome_in_full(&last.outcome))) } }
+                        td { @match (&cell.last, &cell.decision.skip) {
+                            (Some(last), _) => (job_link(last.job, outcome_in_full(&last.outcome))),
+                            (None, Some(skip)) => (left_alone(skip)),
+                            (None, None) => {},
+                        } }
                     }
                 } }
             } }

@@ -92,7 +92,7 @@ pub(super) fn phases(phases: &[PhaseView]) -> Markup {
     html! {
         @if phases.is_empty() { p.quiet { "no phase was seen" } } @else {
             div.wide { table {
-                thead { tr { th { "phase" } th { "result" } th { "took about" } th { } } }
+                thead { tr { th { "phase" } th { "result" } th colspan="2" { "took about" } } }
                 tbody { @for phase in phases {
                     tr {
                         th scope="row" { (phase.phase) }

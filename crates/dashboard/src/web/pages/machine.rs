@@ -81,9 +81,7 @@ fn summary(moment: &Moment, view: &MachineView) -> Markup {
             dd {
                 @match &cell.decision.skip {
                     None => "deploy.",
-                    Some(skip) => {
-                        span.badge.skipped { "– left alone" } " " code { (skip.reason) } " " bdi { (words::skip_words(skip)) }
-                    },
+                    Some(skip) => (decisions::left_alone(skip)),
                 }
                 " In the cycle of " (cycle_link(cell.decision.cycle, cell.decision.at))
             }

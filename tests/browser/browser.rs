@@ -1,0 +1,273 @@
+//! Chromium, driven by its chromedriver.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::until;
+use tests::SOON;
+use thirtyfour::TypingData;
+use thirtyfour::common::capabilities::chromium::ChromiumLikeCapabilities;
+use thirtyfour::error::WebDriverErrorInner;
+use thirtyfour::prelude::*;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// Says that the page was not loaded again since, and what its cells showed.
+const WATCH: &str = "
+    window.seen = [];
+    const look = () => document.querySelectorAll('a.cell .now').forEach((now) => {
+        const cell = now.closest('a.cell').querySelector('.name').textContent;
+        window.seen.push(`${cell} ${now.textContent}`);
+    });
+    look();
+    new MutationObserver(look).observe(document.getElementById('parts'), { subtree: true, childList: true });
+";
+
+/// Chromium ends together with its chromedriver, and that with this value.
+pub(crate) struct Browser {
+    chromedriver: Child,
+    driver: WebDriver,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts a browser with an empty profile.
+    pub(crate) async fn start() -> Self {
+        testkit::prepare();
+        let mut chromedriver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("chromedriver starts: `tests/run` installs it and chromium");
+        let port = timeout(SOON, port(&mut chromedriver))
+            .await
+            .expect("chromedriver listens");
+        let profile = tempfile::tempdir().expect("a folder for the profile");
+        let mut chrome = DesiredCapabilities::chrome();
+        let profile_flag = format!("--user-data-dir={}", profile.path().display());
+        for flag in [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--no-first-run",
+            "--lang=en-GB",
+            &profile_flag,
+        ] {
+            chrome.add_arg(flag).expect("a flag");
+        }
+        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), chrome).await;
+        let browser = Self {
+            chromedriver,
+            driver: driver.expect("chromium starts"),
+            _profile: profile,
+        };
+        browser.size(1280, 900).await;
+        browser
+    }
+
+    /// Ends it.
+    pub(crate) async fn quit(mut self) {
+        let ended = self.driver.clone().quit().await;
+        ended.expect("chromium ends");
+        self.chromedriver.kill().await.expect("chromedriver ends");
+    }
+
+    /// Opens an address.
+    pub(crate) async fn open(&self, url: &str) {
+        self.driver.goto(url).await.expect("the page opens");
+    }
+
+    /// Loads the page again.
+    pub(crate) async fn reload(&self) {
+        self.driver.refresh().await.expect("the page opens again");
+    }
+
+    /// Opens an address in a tab of its own, and goes there.
+    pub(crate) async fn open_tab(&self, url: &str) {
+        let tab = self.driver.new_tab().await.expect("a tab opens");
+        self.driver
+            .switch_to_window(tab)
+            .await
+            .expect("it is there");
+        self.open(url).await;
+    }
+
+    /// The address of the page.
+    pub(crate) async fn url(&self) -> String {
+        self.driver.current_url().await.expect("it has one").into()
+    }
+
+    /// What a JavaScript expression is in the page.
+    pub(crate) async fn eval(&self, expression: &str) -> Value {
+        let script = format!("return ({expression});");
+        let answer = self.driver.execute(script, Vec::new()).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{expression}: {error}"));
+        answer.json().clone()
+    }
+
+    /// Runs statements in the page.
+    pub(crate) async fn run(&self, script: &str) {
+        let ran = self.driver.execute(script, Vec::new()).await;
+        ran.unwrap_or_else(|error| panic!("{script}: {error}"));
+    }
+
+    /// Runs an asynchronous function's body in the page, and returns what it returns.
+    pub(crate) async fn eval_later(&self, body: &str) -> Value {
+        let script = format!(
+            "const done = arguments[arguments.length - 1];
+             (async () => {{ {body} }})().then((value) => done({{ value }}), (error) => done({{ error: String(error) }}));"
+        );
+        let answer = self.driver.execute_async(script, Vec::new()).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{body}: {error}"));
+        let answer = answer.json();
+        assert_eq!(answer.get("error"), None, "{body}");
+        answer["value"].clone()
+    }
+
+    /// Waits until a JavaScript expression is true in the page.
+    pub(crate) async fn until(&self, what: &str, expression: &str) {
+        self.until_within(SOON, what, expression).await;
+    }
+
+    /// The same with a limit of its own.
+    pub(crate) async fn until_within(&self, limit: Duration, what: &str, expression: &str) {
+        let seen = timeout(
+            limit,
+            until(limit * 2, what, async || {
+                self.eval(&format!("!!({expression})")).await == true
+            }),
+        );
+        if seen.await.is_err() {
+            let text = self.text("body").await;
+            panic!("not within {limit:?}: {what}; the page says\n{text}");
+        }
+    }
+
+    /// The text that the first element of this selector shows, or nothing when there is none.
+    pub(crate) async fn text(&self, selector: &str) -> String {
+        let selector = json!(selector);
+        let text = self
+            .eval(&format!(
+                "document.querySelector({selector})?.innerText ?? ''"
+            ))
+            .await;
+        text.as_str().expect("a text").to_owned()
+    }
+
+    /// Clicks the first element of this selector, as a person does: a live page may put another in its place meanwhile.
+    pub(crate) async fn click(&self, selector: &str) {
+        let clicked = async || {
+            let element = self.driver.find(By::Css(selector)).await?;
+            element.click().await
+        };
+        until(
+            SOON,
+            &format!("{selector} is clicked"),
+            async || match clicked().await {
+                Ok(()) => true,
+                Err(error) if matches!(*error, WebDriverErrorInner::StaleElementReference(_)) => {
+                    false
+                }
+                Err(error) => panic!("{selector}: {error}"),
+            },
+        )
+        .await;
+    }
+
+    /// Types to whatever has the focus.
+    pub(crate) async fn keys(&self, keys: impl Into<TypingData>) {
+        let typed = self.driver.action_chain().send_keys(keys).perform().await;
+        typed.expect("the browser has a keyboard");
+    }
+
+    /// Presses Tab until the element with the focus matches this selector.
+    pub(crate) async fn tab_to(&self, selector: &str) {
+        let is_there = format!("document.activeElement.matches({})", json!(selector));
+        for _ in 0..200 {
+            if self.eval(&is_there).await == true {
+                return;
+            }
+            self.keys(Key::Tab).await;
+        }
+        panic!("no Tab leads to {selector}");
+    }
+
+    /// Remembers in the page what its cells show of running jobs, until it is loaded again.
+    pub(crate) async fn watch(&self) {
+        self.run(WATCH).await;
+    }
+
+    /// Makes the page so wide and high.
+    pub(crate) async fn size(&self, width: u32, height: u32) {
+        let size =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", size)
+            .await;
+    }
+
+    /// Says that the reader prefers this: `light` or `dark`.
+    pub(crate) async fn prefer(&self, scheme: &str) {
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.devtools("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// Whether pages may run scripts. Those of the driver always may.
+    pub(crate) async fn allow_scripts(&self, allow: bool) {
+        self.devtools(
+            "Emulation.setScriptExecutionDisabled",
+            json!({"value": !allow}),
+        )
+        .await;
+    }
+
+    /// Writes a picture of the page.
+    pub(crate) async fn picture(&self, path: PathBuf) {
+        self.driver
+            .screenshot(&path)
+            .await
+            .expect("a picture is taken");
+    }
+
+    async fn devtools(&self, method: &str, parameters: Value) {
+        let sent = self.driver.cdp().send_raw(method, parameters).await;
+        sent.unwrap_or_else(|error| panic!("{method}: {error}"));
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Already ended, unless the test failed. The driver is about to be killed, and would leave chromium behind.
+        if self.driver.clone().leak().is_ok() {
+            let capabilities = self.driver.handle().capabilities();
+            let id = capabilities.get("goog:processID").and_then(Value::as_i64);
+            let chromium = id.and_then(|id| Pid::from_raw(id.try_into().ok()?));
+            if let Some(chromium) = chromium {
+                let _ = kill_process(chromium, Signal::KILL);
+            }
+        }
+    }
+}
+
+async fn port(chromedriver: &mut Child) -> u16 {
+    let stdout = chromedriver.stdout.take().expect("it is piped");
+    let mut lines = BufReader::new(stdout).lines();
+    while let Some(line) = lines.next_line().await.expect("chromedriver talks") {
+        let said = line.rsplit_once("started successfully on port ");
+        if let Some((_, port)) = said {
+            // Whatever else it says must not fill the pipe.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return port.trim_end_matches('.').parse().expect("a port");
+        }
+    }
+    panic!("chromedriver ended");
+}

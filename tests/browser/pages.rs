@@ -1,0 +1,288 @@
+//! Every page, for everyone: narrow, without script, with whatever names the machines have, for assistive technology.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use model::cycle::Origin;
+use model::event::{Event, Fact, Job};
+use model::id::{CycleId, JobId};
+use model::name::{MachineName, RackName};
+use serde_json::{Value, json};
+use tests::{SOON, System, machines, nats};
+
+use crate::browser::Browser;
+use crate::{axe, until_at_rest};
+
+/// What a page must show as it is, and never obey. MAAS would refuse it as a host's name; who publishes an event would
+/// not.
+const MARKUP: &str = "<img src=x onerror=\"window.obeyed=1\"><script>window.obeyed=1</script>";
+const LONG: &str = "a-name-without-any-place-to-break-it-that-goes-on-and-on-for-longer-than-a-telephone-is-wide-and-then-some";
+
+#[tokio::test]
+async fn every_page_is_for_everyone() {
+    let lab = [
+        "--racks",
+        "1",
+        "--machines",
+        "14",
+        "--odd",
+        "11",
+        "--speed",
+        "300",
+    ];
+    let system = System::start(&lab).await;
+    for name in [MARKUP, LONG] {
+        system.lab.add_machine("r1", name).await;
+    }
+    system.add_rack("r1").await;
+    let _scheduler = system.scheduler();
+    let _workers = [system.worker("w1"), system.worker("w2")];
+    let dashboard = system.dashboard("127.0.0.1:0").await;
+    let browser = Browser::start().await;
+
+    system
+        .tick(
+            json!({"rack": "r1", "by": MARKUP, "reason": MARKUP})
+                .to_string()
+                .as_bytes(),
+        )
+        .await;
+    system.until_finished(1, SOON).await;
+    until_at_rest(&system, &machines("r1", 3)).await;
+    system.lab.fail_next("r1-m02").await;
+    system.tick(b"r1").await;
+    let cycle = system.until_finished(2, SOON).await;
+    publish_as_a_stranger(&system).await;
+
+    let root = dashboard.url();
+    browser.open(root).await;
+    let all_told = format!(
+        "document.body.innerText.includes({})",
+        json!(format!("stranger {MARKUP}"))
+    );
+    browser.until("everything is told", &all_told).await;
+    let job = job_of(&browser, "r1-m02").await;
+    let pages = [
+        ("fleet", "/".to_owned()),
+        ("rack", "/racks/r1".to_owned()),
+        ("cycle", format!("/cycles/{cycle}")),
+        ("machine", "/machines/r1-m02".to_owned()),
+        ("left-alone", "/machines/r1-m12".to_owned()),
+        ("job", job),
+        ("now", "/now".to_owned()),
+        ("trends", "/trends".to_owned()),
+        ("unknown", "/machines/nobody".to_owned()),
+    ];
+    let pages = pages.map(|(name, path)| (name, format!("{root}{path}")));
+
+    obeys_nobody(&browser, root).await;
+    fits_a_telephone(&browser, &pages).await;
+    is_whole_without_script(&browser, root, &pages).await;
+    is_usable_by_all(&browser, &pages).await;
+    take_pictures(&browser, &pages).await;
+    browser.quit().await;
+}
+
+/// Events of a rack and a machine that nobody planned.
+async fn publish_as_a_stranger(system: &System) {
+    let rack = RackName::new("stranger").unwrap();
+    let time = Timestamp::now();
+    let cycle = CycleId::of_slot(&rack, time);
+    let machine = MachineName::new(format!("stranger {MARKUP}")).unwrap();
+    let job = Job {
+        job: JobId::of(cycle, &machine),
+        machine,
+    };
+    let facts = [
+        Fact::CycleStarted {
+            origin: Origin::Manual {
+                by: Some(MARKUP.into()),
+                reason: Some(MARKUP.into()),
+            },
+        },
+        Fact::JobProgressed {
+            job: job.clone(),
+            state: MARKUP.into(),
+        },
+        Fact::JobRejected {
+            job,
+            status: 422,
+            message: MARKUP.into(),
+        },
+    ];
+    for fact in facts {
+        let event = Event {
+            time,
+            rack: rack.clone(),
+            cycle,
+            fact,
+        };
+        let subject = event.subject().to_string();
+        nats::publish(&system.broker.url(), &subject, &event.to_json()).await;
+    }
+}
+
+/// The path of the page of the last job of a machine.
+async fn job_of(browser: &Browser, machine: &str) -> String {
+    let path = format!(
+        "fetch('/api/v1/machines/{machine}').then((answer) => answer.json()).then((machine) => machine.last.job)"
+    );
+    let job = browser.eval_later(&format!("return await {path}")).await;
+    format!("/jobs/{}", job.as_str().unwrap())
+}
+
+/// Markup of strangers is text.
+async fn obeys_nobody(browser: &Browser, root: &str) {
+    let machine = |name: &str| {
+        let name: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        format!("{root}/machines/{name}")
+    };
+    for url in [
+        format!("{root}/"),
+        format!("{root}/now"),
+        format!("{root}/racks/stranger"),
+        format!("{root}/racks/r1"),
+        machine(MARKUP),
+        machine(&format!("stranger {MARKUP}")),
+    ] {
+        browser.open(&url).await;
+        browser
+            .until(
+                "the page is live",
+                "document.getElementById('live').dataset.state === 'live'",
+            )
+            .await;
+        let text = browser.text("body").await;
+        assert!(
+            text.contains(MARKUP),
+            "{url} does not show the name as it is:\n{text}"
+        );
+        let made = browser
+            .eval("document.querySelectorAll('img, script:not([src]), iframe').length")
+            .await;
+        assert_eq!(made, 0, "{url} makes elements of a name");
+        assert_eq!(
+            browser.eval("window.obeyed ?? null").await,
+            Value::Null,
+            "{url}"
+        );
+    }
+}
+
+/// No page is wider than the narrowest screen.
+async fn fits_a_telephone(browser: &Browser, pages: &[(&str, String)]) {
+    for width in [360, 2560] {
+        browser.size(width, 800).await;
+        for (name, url) in pages {
+            browser.open(url).await;
+            let [wide, room] = ["document.scrollingElement.scrollWidth", "window.innerWidth"];
+            let (wide, room) = (browser.eval(wide).await, browser.eval(room).await);
+            assert_eq!(room, width, "{name}");
+            let who = browser.eval(
+                "[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth \
+                 && !e.closest('.wide')).map((e) => e.outerHTML.slice(0, 200))",
+            );
+            assert!(
+                wide.as_u64() <= room.as_u64(),
+                "{name} is {wide} wide of {room}: {}",
+                who.await
+            );
+        }
+    }
+    browser.size(1280, 900).await;
+}
+
+/// What the server sends is the page: the script only keeps it true.
+async fn is_whole_without_script(browser: &Browser, root: &str, pages: &[(&str, String)]) {
+    // Times apart, which the script turns into the reader's own, and what says whether the page is live.
+    let words = "(() => { const main = document.querySelector('main').cloneNode(true); \
+                 main.querySelectorAll('time').forEach((time) => time.remove()); \
+                 return main.textContent; })()";
+    for (name, url) in pages {
+        browser.open(url).await;
+        browser.until("the script runs", "document.getElementById('live').dataset.state === 'live' || !document.getElementById('pause').hidden").await;
+        let with = browser.eval(words).await;
+        browser.allow_scripts(false).await;
+        browser.open(url).await;
+        assert_eq!(
+            browser
+                .eval("document.getElementById('pause').hidden")
+                .await,
+            true,
+            "{name}: the script runs"
+        );
+        assert_eq!(browser.eval(words).await, with, "{name}");
+        assert!(
+            browser.text("#live").await.starts_with("not live"),
+            "{name}"
+        );
+        browser.allow_scripts(true).await;
+    }
+    // A form and a link work, too.
+    browser.allow_scripts(false).await;
+    browser.open(root).await;
+    browser.click("#q").await;
+    browser.keys("r1-m12").await;
+    browser.click("form.find button").await;
+    browser
+        .until(
+            "the address holds the filter",
+            "location.search.startsWith('?q=r1-m12')",
+        )
+        .await;
+    browser.click("a.cell").await;
+    browser
+        .until(
+            "the machine's page",
+            "document.querySelector('h1').innerText.includes('r1-m12')",
+        )
+        .await;
+    browser.allow_scripts(true).await;
+}
+
+/// An automatic checker finds nothing, in neither colours.
+async fn is_usable_by_all(browser: &Browser, pages: &[(&str, String)]) {
+    let checker = axe::checker().await;
+    let mut found = Vec::new();
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme).await;
+        for (name, url) in pages {
+            browser.open(url).await;
+            browser.run(&checker).await;
+            let violations = browser.eval_later(axe::CHECK).await;
+            for violation in violations.as_array().unwrap() {
+                found.push(format!("{name}, {scheme}: {violation}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Pictures to look at, in the folder that `RACKTICK_TEST_SCREENSHOTS` names.
+async fn take_pictures(browser: &Browser, pages: &[(&str, String)]) {
+    let Some(folder) = std::env::var_os("RACKTICK_TEST_SCREENSHOTS").map(PathBuf::from) else {
+        return;
+    };
+    std::fs::create_dir_all(&folder).unwrap();
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme).await;
+        for width in [1280, 390] {
+            for (name, url) in pages {
+                browser.size(width, 900).await;
+                browser.open(url).await;
+                browser
+                    .until(
+                        "the script runs",
+                        "!document.getElementById('pause').hidden",
+                    )
+                    .await;
+                let height = browser.eval("document.scrollingElement.scrollHeight").await;
+                let height = height.as_u64().unwrap().clamp(600, 2400);
+                browser.size(width, height.try_into().unwrap()).await;
+                browser
+                    .picture(folder.join(format!("{name}-{width}-{scheme}.png")))
+                    .await;
+            }
+        }
+    }
+}
