@@ -71,6 +71,8 @@ async fn every_page_is_for_everyone() {
         ("job", job),
         ("now", "/now".to_owned()),
         ("trends", "/trends".to_owned()),
+        ("system", "/system".to_owned()),
+        ("login", "/login".to_owned()),
         ("unknown", "/machines/nobody".to_owned()),
     ];
     let pages = pages.map(|(name, path)| (name, format!("{root}{path}")));
@@ -200,6 +202,10 @@ async fn is_whole_without_script(browser: &Browser, root: &str, pages: &[(&str, 
                  return main.textContent; })()";
     for (name, url) in pages {
         browser.open(url).await;
+        // A page that says that nothing is there, or asks who it is, has no script.
+        if browser.eval("!document.getElementById('live')").await == true {
+            continue;
+        }
         browser.until("the script runs", "document.getElementById('live').dataset.state === 'live' || !document.getElementById('pause').hidden").await;
         let with = browser.eval(words).await;
         browser.allow_scripts(false).await;
@@ -273,7 +279,7 @@ async fn take_pictures(browser: &Browser, pages: &[(&str, String)]) {
                 browser
                     .until(
                         "the script runs",
-                        "!document.getElementById('pause').hidden",
+                        "!document.getElementById('pause')?.hidden",
                     )
                     .await;
                 let height = browser.eval("document.scrollingElement.scrollHeight").await;

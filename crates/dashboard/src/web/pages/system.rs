@@ -43,7 +43,7 @@ fn page(moment: &Moment) -> Result<Page> {
 fn work(broker: &BrokerView) -> Markup {
     html! {
         div.wide { table {
-            thead { tr { th { "kind" } th { "waiting" } th { "at work" } th { "not for the first time" } th { } } }
+            thead { tr { th { "kind" } th { "waiting" } th { "at work" } th { "not for the first time" } th { "remark" } } }
             tbody { @for work in &broker.work {
                 tr {
                     th scope="row" { (work.kind) }
@@ -88,7 +88,7 @@ fn streams(broker: &BrokerView) -> Markup {
     html! {
         p { "nats-server " (broker.version) ", as of " (maybe_time(broker.at)) }
         div.wide { table {
-            thead { tr { th { "what" } th { "replicas" } th { "leader" } th { } } }
+            thead { tr { th { "what" } th { "replicas" } th { "leader" } th { "remark" } } }
             tbody { @for stream in &broker.streams {
                 tr {
                     th scope="row" { (stream.name) }
