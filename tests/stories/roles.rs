@@ -22,6 +22,7 @@ async fn the_whole_system_works_with_a_key_per_role() {
         "observer",
         &["events", "--follow", "--output", "json"],
     );
+    let dashboard = system.dashboard("127.0.0.1:0").await;
     let by_hand = Subscription::to(&system.broker.url(), "event.>").await;
     until(SOON, "the observer listens", async || {
         observer.log().contains("events as they happen")
@@ -79,6 +80,14 @@ async fn the_whole_system_works_with_a_key_per_role() {
     let found = system.try_run(&["recover", "--dry-run"]).await;
     assert!(!found.stderr.contains("does not let"), "{found:?}");
 
+    until(SOON, "the dashboard shows the rack", async || {
+        let shown = reqwest::get(format!("{}/api/v1/racks/r1", dashboard.url())).await;
+        let page = reqwest::get(format!("{}/system", dashboard.url())).await;
+        let (shown, page) = (shown.unwrap(), page.unwrap().text().await.unwrap());
+        shown.status().is_success() && page.contains("stream TASK") && page.contains("/racks/r1")
+    })
+    .await;
+
     // A dead letter is listed, shown, replayed in vain, and dropped.
     system.tick(b"no such rack!").await;
     until(
@@ -106,7 +115,7 @@ async fn the_whole_system_works_with_a_key_per_role() {
     system.until_quiet().await;
 
     // Nobody was denied anything on the way.
-    for process in [&scheduler, &workers[0], &workers[1]] {
+    for process in [&scheduler, &workers[0], &workers[1], &dashboard.process] {
         let log = process.log();
         assert!(!log.contains("does not let this user"), "{log}");
         assert!(!log.contains("Permissions Violation"), "{log}");

@@ -120,21 +120,31 @@ impl Reading<'_> {
             .map(|(machine, changes)| (Reverse(changes), machine))
             .collect();
         most.sort_unstable();
-        most.truncate(RANKED);
+        // Some of them changed once less: see below.
+        most.truncate(2 * RANKED);
         let mut verdicts = self.connection.prepare_cached(
-            "SELECT machine, count(*) FROM jobs WHERE machine = ?1 AND outcome_at IS NOT NULL AND outcome_at >= ?2
+            "SELECT ?1 AS machine, count(*), EXISTS (
+                 SELECT 1 FROM jobs WHERE machine = ?1 AND outcome_at IS NOT NULL AND outcome_at < ?2
+                     AND outcome IN ('passed', 'failed'))
+             FROM jobs WHERE machine = ?1 AND outcome_at IS NOT NULL AND outcome_at >= ?2
                  AND outcome IN ('passed', 'failed')",
         )?;
         let flaky = most.into_iter().map(|(Reverse(changes), machine)| {
             verdicts.query_row(params![machine, nanos(from)], |row| {
+                // The first verdict of all begins a streak, and changes nothing.
+                let is_known_before: bool = row.get(2)?;
                 Ok(Flaky {
                     machine: row::machine_set(row, 0)?,
-                    changes,
+                    changes: changes - usize::from(!is_known_before),
                     verdicts: row.get(1)?,
                 })
             })
         });
-        flaky.collect()
+        let mut flaky: Vec<Flaky> = flaky.collect::<Result<_>>()?;
+        flaky.retain(|flaky| flaky.changes > 1);
+        flaky.sort_by(|a, b| (b.changes, &a.machine).cmp(&(a.changes, &b.machine)));
+        flaky.truncate(RANKED);
+        Ok(flaky)
     }
 
     fn longest_without_pass(&self) -> Result<Vec<Cell>> {

@@ -172,7 +172,7 @@ fn attention(fleet: &Fleet) -> Markup {
     html! {
         @if !bad.is_empty() {
             h2 { (bad.len()) @if bad.len() == 1 { " machine does not deploy" } @else { " machines do not deploy" } }
-            div.wide { table {
+            div.wide.sentences { table {
                 thead { tr { th { "machine" } th { "health" } th { "since" } th { "what became of it last" } } }
                 tbody { @for cell in bad.iter().take(LISTED) {
                     tr {

@@ -141,7 +141,7 @@ fn running(view: &RackView) -> Markup {
 
 fn machines(view: &RackView) -> Markup {
     html! {
-        div.wide { table {
+        div.wide.sentences { table {
             thead { tr { th { "machine" } th { "health" } th { "since" } th { "last jobs" } th { "last decision" } } }
             tbody { @for machine in &view.machines {
                 tr {
