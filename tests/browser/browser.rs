@@ -4,18 +4,22 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
+use fantoccini::error::CmdError;
+use fantoccini::key::Key;
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper::Method;
+use hyper_util::client::legacy::connect::HttpConnector;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::until;
 use tests::SOON;
-use thirtyfour::TypingData;
-use thirtyfour::common::capabilities::chromium::ChromiumLikeCapabilities;
-use thirtyfour::error::WebDriverErrorInner;
-use thirtyfour::prelude::*;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+use url::{ParseError, Url};
 
 /// Says that the page was not loaded again since, and what its cells showed.
 const WATCH: &str = "
@@ -31,7 +35,8 @@ const WATCH: &str = "
 /// Chromium ends together with its chromedriver, and that with this value.
 pub(crate) struct Browser {
     chromedriver: Child,
-    driver: WebDriver,
+    driver: Client,
+    has_ended: bool,
     _profile: TempDir,
 }
 
@@ -51,9 +56,8 @@ impl Browser {
             .await
             .expect("chromedriver listens");
         let profile = tempfile::tempdir().expect("a folder for the profile");
-        let mut chrome = DesiredCapabilities::chrome();
         let profile_flag = format!("--user-data-dir={}", profile.path().display());
-        for flag in [
+        let options = json!({"args": [
             "--headless=new",
             "--no-sandbox",
             "--disable-gpu",
@@ -61,14 +65,17 @@ impl Browser {
             "--disable-background-networking",
             "--no-first-run",
             "--lang=en-GB",
-            &profile_flag,
-        ] {
-            chrome.add_arg(flag).expect("a flag");
-        }
-        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), chrome).await;
+            profile_flag,
+        ]});
+        let chrome = [("goog:chromeOptions".to_owned(), options)];
+        let driver = ClientBuilder::new(HttpConnector::new())
+            .capabilities(chrome.into_iter().collect())
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await;
         let browser = Self {
             chromedriver,
             driver: driver.expect("chromium starts"),
+            has_ended: false,
             _profile: profile,
         };
         browser.size(1280, 900).await;
@@ -77,8 +84,9 @@ impl Browser {
 
     /// Ends it.
     pub(crate) async fn quit(mut self) {
-        let ended = self.driver.clone().quit().await;
+        let ended = self.driver.clone().close().await;
         ended.expect("chromium ends");
+        self.has_ended = true;
         self.chromedriver.kill().await.expect("chromedriver ends");
     }
 
@@ -94,9 +102,9 @@ impl Browser {
 
     /// Opens an address in a tab of its own, and goes there.
     pub(crate) async fn open_tab(&self, url: &str) {
-        let tab = self.driver.new_tab().await.expect("a tab opens");
+        let tab = self.driver.new_window(true).await.expect("a tab opens");
         self.driver
-            .switch_to_window(tab)
+            .switch_to_window(tab.handle)
             .await
             .expect("it is there");
         self.open(url).await;
@@ -110,9 +118,8 @@ impl Browser {
     /// What a JavaScript expression is in the page.
     pub(crate) async fn eval(&self, expression: &str) -> Value {
         let script = format!("return ({expression});");
-        let answer = self.driver.execute(script, Vec::new()).await;
-        let answer = answer.unwrap_or_else(|error| panic!("{expression}: {error}"));
-        answer.json().clone()
+        let answer = self.driver.execute(&script, Vec::new()).await;
+        answer.unwrap_or_else(|error| panic!("{expression}: {error}"))
     }
 
     /// Runs statements in the page.
@@ -127,9 +134,8 @@ impl Browser {
             "const done = arguments[arguments.length - 1];
              (async () => {{ {body} }})().then((value) => done({{ value }}), (error) => done({{ error: String(error) }}));"
         );
-        let answer = self.driver.execute_async(script, Vec::new()).await;
+        let answer = self.driver.execute_async(&script, Vec::new()).await;
         let answer = answer.unwrap_or_else(|error| panic!("{body}: {error}"));
-        let answer = answer.json();
         assert_eq!(answer.get("error"), None, "{body}");
         answer["value"].clone()
     }
@@ -166,8 +172,8 @@ impl Browser {
 
     /// Clicks the first element of this selector, as a person does: a live page may put another in its place meanwhile.
     pub(crate) async fn click(&self, selector: &str) {
-        let clicked = async || {
-            let element = self.driver.find(By::Css(selector)).await?;
+        let clicked = async || -> Result<(), CmdError> {
+            let element = self.driver.find(Locator::Css(selector)).await?;
             element.click().await
         };
         until(
@@ -175,9 +181,7 @@ impl Browser {
             &format!("{selector} is clicked"),
             async || match clicked().await {
                 Ok(()) => true,
-                Err(error) if matches!(*error, WebDriverErrorInner::StaleElementReference(_)) => {
-                    false
-                }
+                Err(error) if error.is_stale_element_reference() => false,
                 Err(error) => panic!("{selector}: {error}"),
             },
         )
@@ -185,9 +189,20 @@ impl Browser {
     }
 
     /// Types to whatever has the focus.
-    pub(crate) async fn keys(&self, keys: impl Into<TypingData>) {
-        let typed = self.driver.action_chain().send_keys(keys).perform().await;
+    pub(crate) async fn keys(&self, keys: &str) {
+        let keyboard = KeyActions::new("keyboard".into());
+        let keys = keys.chars().fold(keyboard, |keyboard, value| {
+            keyboard
+                .then(KeyAction::Down { value })
+                .then(KeyAction::Up { value })
+        });
+        let typed = self.driver.perform_actions(keys).await;
         typed.expect("the browser has a keyboard");
+    }
+
+    /// Presses a key that is no character.
+    pub(crate) async fn press(&self, key: Key) {
+        self.keys(&char::from(key).to_string()).await;
     }
 
     /// Presses Tab until the element with the focus matches this selector.
@@ -197,7 +212,7 @@ impl Browser {
             if self.eval(&is_there).await == true {
                 return;
             }
-            self.keys(Key::Tab).await;
+            self.press(Key::Tab).await;
         }
         panic!("no Tab leads to {selector}");
     }
@@ -232,28 +247,46 @@ impl Browser {
 
     /// Writes a picture of the page.
     pub(crate) async fn picture(&self, path: PathBuf) {
-        self.driver
-            .screenshot(&path)
-            .await
-            .expect("a picture is taken");
+        let picture = self.driver.screenshot().await.expect("a picture is taken");
+        std::fs::write(path, picture).expect("a picture is written");
     }
 
-    async fn devtools(&self, method: &str, parameters: Value) {
-        let sent = self.driver.cdp().send_raw(method, parameters).await;
+    async fn devtools(&self, method: &'static str, parameters: Value) {
+        let sent = self.driver.issue_cmd(Devtools { method, parameters }).await;
         sent.unwrap_or_else(|error| panic!("{method}: {error}"));
+    }
+}
+
+/// A command of Chromium's own developer tools, which its driver passes on.
+#[derive(Debug)]
+struct Devtools {
+    method: &'static str,
+    parameters: Value,
+}
+
+impl WebDriverCompatibleCommand for Devtools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        let session = session.unwrap_or_default();
+        base.join(&format!("session/{session}/goog/cdp/execute"))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        let body = json!({"cmd": self.method, "params": self.parameters});
+        (Method::POST, Some(body.to_string()))
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Already ended, unless the test failed. The driver is about to be killed, and would leave chromium behind.
-        if self.driver.clone().leak().is_ok() {
-            let capabilities = self.driver.handle().capabilities();
-            let id = capabilities.get("goog:processID").and_then(Value::as_i64);
-            let chromium = id.and_then(|id| Pid::from_raw(id.try_into().ok()?));
-            if let Some(chromium) = chromium {
-                let _ = kill_process(chromium, Signal::KILL);
-            }
+        if self.has_ended {
+            return;
+        }
+        // The test failed. The driver is about to be killed, and would leave chromium behind.
+        let capabilities = self.driver.capabilities();
+        let id = capabilities.and_then(|of| of.get("goog:processID")?.as_i64());
+        let chromium = id.and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        if let Some(chromium) = chromium {
+            let _ = kill_process(chromium, Signal::KILL);
         }
     }
 }

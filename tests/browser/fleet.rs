@@ -1,8 +1,8 @@
 //! The front page: it goes live, it is searched, and it leads to every why.
 
+use fantoccini::key::Key;
 use serde_json::json;
 use tests::{SOON, System, machines};
-use thirtyfour::Key;
 
 use crate::browser::Browser;
 use crate::until_at_rest;
@@ -173,9 +173,9 @@ async fn filters_by_keyboard(browser: &Browser, front: &str, failing: &str) {
     browser.keys("r1-m0").await;
     browser.tab_to("#state").await;
     browser.keys("left").await;
-    browser.keys(Key::Enter).await;
+    browser.press(Key::Enter).await;
     browser.tab_to("form.find button").await;
-    browser.keys(Key::Enter).await;
+    browser.press(Key::Enter).await;
     browser
         .until(
             "the address holds the filter",
@@ -219,7 +219,7 @@ async fn goes_by_keyboard(browser: &Browser, front: &str, failing: &str) {
             "document.getElementById('live').dataset.state === 'live'",
         )
         .await;
-    browser.keys(Key::Tab).await;
+    browser.press(Key::Tab).await;
     assert_eq!(
         browser.eval("document.activeElement.className").await,
         "skip"
@@ -228,7 +228,7 @@ async fn goes_by_keyboard(browser: &Browser, front: &str, failing: &str) {
         .eval("document.activeElement.getBoundingClientRect().left >= 0")
         .await;
     assert_eq!(left, true, "the link is not shown while it has the focus");
-    browser.keys(Key::Enter).await;
+    browser.press(Key::Enter).await;
     browser
         .until(
             "the focus is at the content",
@@ -243,7 +243,7 @@ async fn goes_by_keyboard(browser: &Browser, front: &str, failing: &str) {
             .await,
         "solid"
     );
-    browser.keys(Key::Enter).await;
+    browser.press(Key::Enter).await;
     browser
         .until(
             "the machine's page",
