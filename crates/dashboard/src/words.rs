@@ -132,6 +132,14 @@ pub fn missed(cause: MissedCause) -> &'static str {
     }
 }
 
+/// So many of something, whose plural ends in `s`.
+pub(super) fn count(count: usize, one: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {one}s"),
+    }
+}
+
 /// A time span to the second.
 pub fn span(span: Duration) -> String {
     let whole = match span.as_secs() {

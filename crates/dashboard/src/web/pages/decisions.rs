@@ -18,7 +18,7 @@ pub(super) enum First {
 pub(super) fn table(first: &First, decisions: &[Decision]) -> Markup {
     html! {
         @if decisions.is_empty() { p.quiet { "none yet" } } @else {
-            div.wide.sentences { table {
+            div.wide.stack { table {
                 thead { tr {
                     th { @match first { First::Machine => "machine", First::Cycle => "cycle" } }
                     th { "decision" } th { "what became of it" }

@@ -112,7 +112,7 @@ fn totals(fleet: &Fleet, filter: &Filter) -> Markup {
     let chosen = |state: &str| (filter.state == state).then_some("true");
     html! {
         p.totals {
-            (machines) " machines in " (racks) " racks: "
+            (words::count(*machines, "machine")) " in " (words::count(*racks, "rack")) ": "
             @for state in Health::ALL {
                 @if let Some(count) = health.get(&state) {
                     a class={ "badge " (state.as_str()) } href={ "/?state=" (state.as_str()) }
@@ -129,7 +129,7 @@ fn totals(fleet: &Fleet, filter: &Filter) -> Markup {
             a.badge.skipped href={ "/?state=" (LEFT_ALONE) } aria-current=[chosen(LEFT_ALONE)] {
                 span aria-hidden="true" { "–" } " " (left_alone.count()) " left alone"
             }
-            " · " (cycles) " cycles running"
+            " · " (words::count(*cycles, "cycle")) " running"
         }
         p.quiet {
             @match fleet.as_of.newest_event {
@@ -172,7 +172,7 @@ fn attention(fleet: &Fleet) -> Markup {
     html! {
         @if !bad.is_empty() {
             h2 { (bad.len()) @if bad.len() == 1 { " machine does not deploy" } @else { " machines do not deploy" } }
-            div.wide.sentences { table {
+            div.wide.stack { table {
                 thead { tr { th { "machine" } th { "health" } th { "since" } th { "what became of it last" } } }
                 tbody { @for cell in bad.iter().take(LISTED) {
                     tr {

@@ -66,7 +66,7 @@ fn summary(moment: &Moment, view: &JobView) -> Markup {
                 dd { bdi { (cancel.by) } " at " (time(cancel.at)) @if !cancel.why.is_empty() { ": " bdi { (cancel.why) } } }
             }
             @if let Some(device) = view.device.as_ref().and_then(Value::as_object) {
-                @for (name, value) in device {
+                @for (name, value) in device.iter().filter(|(_, value)| !value.is_null()) {
                     dt { bdi { (name.replace('_', " ")) } }
                     dd { bdi { @match value { Value::String(text) => (text), other => (other) } } }
                 }

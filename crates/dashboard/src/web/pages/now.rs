@@ -110,7 +110,7 @@ fn find(form: &Filter) -> Markup {
 pub(super) fn table(events: &[EventView]) -> Markup {
     html! {
         @if events.is_empty() { p.quiet { "no events" } } @else {
-            div.wide.sentences { table {
+            div.wide.stack.flow { table {
                 thead { tr { th { "time" } th { "event" } th { "rack" } th { "machine" } th { "what" } } }
                 tbody { @for event in events {
                     tr {

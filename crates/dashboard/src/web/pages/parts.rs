@@ -152,7 +152,7 @@ pub(super) fn counts(cycle: &CycleSummary) -> Markup {
 pub(super) fn cycles(cycles: &[CycleSummary]) -> Markup {
     html! {
         @if cycles.is_empty() { p.quiet { "none yet" } } @else {
-            div.wide.sentences { table {
+            div.wide.stack { table {
                 thead { tr { th { "begun" } th { "started by" } th { "state" } th { "machines" } } }
                 tbody { @for cycle in cycles {
                     tr {

@@ -141,7 +141,7 @@ fn running(view: &RackView) -> Markup {
 
 fn machines(view: &RackView) -> Markup {
     html! {
-        div.wide.sentences { table {
+        div.wide.stack { table {
             thead { tr { th { "machine" } th { "health" } th { "since" } th { "last jobs" } th { "last decision" } } }
             tbody { @for machine in &view.machines {
                 tr {

@@ -68,7 +68,7 @@ fn dead(broker: &BrokerView) -> Markup {
         @if broker.dead_letters == 0 { p.quiet { "none" } } @else {
             p { (broker.dead_letters) " messages could not succeed. " code { "racktick dlq show N" } " shows one whole, "
                 code { "racktick dlq replay N" } " tries it again." }
-            div.wide.sentences { table {
+            div.wide.stack { table {
                 thead { tr { th { "number" } th { "given up" } th { "subject" } th { "attempts" } th { "reason" } } }
                 tbody { @for letter in &broker.newest_dead {
                     tr {

@@ -175,7 +175,7 @@ fn flaky(trends: &Trends) -> Markup {
 fn longest(trends: &Trends) -> Markup {
     html! {
         @if trends.longest_without_pass.is_empty() { p.quiet { "none" } } @else {
-            div.wide.sentences { table {
+            div.wide.stack { table {
                 thead { tr { th { "machine" } th { "health" } th { "since" } } }
                 tbody { @for cell in &trends.longest_without_pass {
                     tr {
