@@ -180,6 +180,23 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// All kinds of facts: what they are about and what happened, with a dot between.
+    pub const KINDS: [&str; 13] = [
+        "cycle.started",
+        "cycle.planned",
+        "cycle.retrying",
+        "cycle.failed",
+        "cycle.finished",
+        "tick.missed",
+        "machine.skipped",
+        "job.submitted",
+        "job.rejected",
+        "job.progressed",
+        "job.overdue",
+        "job.doubled",
+        "job.finished",
+    ];
+
     /// What it is about, and what happened: the second and the last word of the subject.
     pub fn words(&self) -> (&'static str, &'static str) {
         match self {

@@ -126,6 +126,19 @@ fn every_event_comes_back_from_its_body() {
 }
 
 #[test]
+fn every_kind_is_listed_once() {
+    let words = one_of_each().into_iter().map(|event| event.fact.words());
+    let mut told: Vec<String> = words
+        .map(|(about, what)| format!("{about}.{what}"))
+        .collect();
+    told.sort();
+    told.dedup();
+    let mut listed = Fact::KINDS.to_vec();
+    listed.sort();
+    assert_eq!(told, listed);
+}
+
+#[test]
 fn every_event_is_a_cloud_event_and_its_type_follows_its_subject() {
     for event in one_of_each() {
         let body: Value = serde_json::from_slice(&event.to_json()).unwrap();

@@ -1,7 +1,9 @@
 //! When a rack ticks, as a person sets it. The slots that follow from it are computed in `plan`.
 
+use std::fmt;
 use std::time::Duration;
 
+use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use serde::{Deserialize, Serialize};
 
 /// A rack's schedule.
@@ -35,6 +37,34 @@ pub enum Schedule {
         )]
         splay: Option<Duration>,
     },
+}
+
+/// As a person says it: `every 6h`, `cron 30 6 * * 1-5 Europe/Berlin`, with `splay 1h` where one is set.
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let printer = SpanPrinter::new()
+            .designator(Designator::Compact)
+            .spacing(Spacing::BetweenUnits);
+        let span = |span| printer.unsigned_duration_to_string(span);
+        let splay = match self {
+            Self::Every { every, splay } => {
+                write!(f, "every {}", span(every))?;
+                splay
+            }
+            Self::Cron {
+                cron,
+                time_zone,
+                splay,
+            } => {
+                write!(f, "cron {cron} {time_zone}")?;
+                splay
+            }
+        };
+        match splay {
+            Some(splay) => write!(f, " splay {}", span(splay)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Default for Schedule {

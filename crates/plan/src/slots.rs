@@ -13,6 +13,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use model::name::RackName;
 use model::policy::Policy;
+use model::rack::RackRecord;
 use model::schedule::Schedule;
 
 use calendar::Calendar;
@@ -76,6 +77,14 @@ impl Slots {
                     period,
                 })
             }
+        }
+    }
+
+    /// The slots that will come of a rack: none while it is paused, or when its schedule cannot be used.
+    pub fn of(rack: &RackName, record: &RackRecord) -> Option<Self> {
+        match record.paused {
+            Some(_) => None,
+            None => Self::new(&record.schedule, rack).ok(),
         }
     }
 

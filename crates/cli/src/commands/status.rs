@@ -12,7 +12,6 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::commands::{dlq, rack};
-use crate::config::schedule_text;
 use crate::foresight::{counted, machines};
 use crate::output;
 use ledger::stored::{self, Read};
@@ -107,9 +106,7 @@ async fn read(ledger: &Ledger) -> anyhow::Result<Status> {
                 Err(error) => (None, Some(output::chain(&error))),
             };
             Rack {
-                schedule: record
-                    .as_ref()
-                    .map(|record| schedule_text(&record.schedule)),
+                schedule: record.as_ref().map(|record| record.schedule.to_string()),
                 next_slot: record
                     .as_ref()
                     .and_then(|record| rack::next_slot(&rack, record)),

@@ -28,7 +28,7 @@ use testflinger::Root;
 
 pub(crate) use layers::Places;
 pub(crate) use problem::{ConfigError, Problem, nearest};
-pub(crate) use rack::{RackDefaults, ScheduleWords, Shown, schedule_text, set_policy_text};
+pub(crate) use rack::{RackDefaults, ScheduleWords, Shown, set_policy_text};
 pub(crate) use settings::{Key, SETTINGS};
 pub(crate) use show::{Row, rows};
 pub(crate) use value::{Bytes, Kinds, LogFormat, Replicas, Value, duration};

@@ -120,22 +120,6 @@ impl ScheduleWords {
     }
 }
 
-/// A schedule in one line.
-pub(crate) fn schedule_text(schedule: &Schedule) -> String {
-    let (text, splay) = match schedule {
-        Schedule::Every { every, splay } => (format!("every {}", Shown(*every)), splay),
-        Schedule::Cron {
-            cron,
-            time_zone,
-            splay,
-        } => (format!("cron {cron} {time_zone}"), splay),
-    };
-    match splay {
-        Some(splay) => format!("{text} splay {}", Shown(*splay)),
-        None => text,
-    }
-}
-
 /// A time as a person writes it.
 #[derive(Clone, Copy)]
 pub(crate) struct Shown(pub(crate) Duration);

@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::layers::Resolved;
-use super::rack::schedule_text;
 use super::settings::{SETTINGS, Setting};
 use super::source::Source;
 
@@ -59,7 +58,7 @@ pub(crate) fn rows(resolved: &Resolved) -> Vec<Row> {
         .iter()
         .map(|(rack, (defaults, source))| {
             let schedule = defaults.schedule.clone().settle(rack, Duration::ZERO);
-            let schedule = schedule.map_or_else(|why| why, |schedule| schedule_text(&schedule));
+            let schedule = schedule.map_or_else(|why| why, |schedule| schedule.to_string());
             let policy = serde_json::to_value(&defaults.policy).unwrap_or_default();
             Row {
                 name: format!("racks.{rack}"),

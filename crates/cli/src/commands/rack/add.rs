@@ -13,7 +13,6 @@ use plan::slots::Slots;
 use super::{Words, check_policy};
 use crate::app::App;
 use crate::ask::Consent;
-use crate::config::schedule_text;
 use crate::exit::Usage;
 use crate::foresight::{Foresight, spread_of};
 use crate::{output, person};
@@ -64,10 +63,7 @@ pub(super) async fn run(arguments: &Arguments, app: &App, ledger: &Ledger) -> an
     if ledger.racks().create(&key::rack(rack), &record).await? == Written::Conflict {
         anyhow::bail!("rack {rack} was added by somebody else just now");
     }
-    output::say(format!(
-        "rack {rack} is added: {}",
-        schedule_text(&record.schedule)
-    ));
+    output::say(format!("rack {rack} is added: {}", record.schedule));
     if arguments.first == First::Now {
         let request = TickRequest {
             reason: Some("first cycle of a new rack".into()),
@@ -85,7 +81,7 @@ pub(super) async fn run(arguments: &Arguments, app: &App, ledger: &Ledger) -> an
 /// What will happen, for the person who is asked. It costs nothing if it cannot be found out.
 async fn tell(arguments: &Arguments, app: &App, ledger: &Ledger, record: &RackRecord) {
     let rack = &arguments.rack;
-    output::say(format!("rack {rack}: {}", schedule_text(&record.schedule)));
+    output::say(format!("rack {rack}: {}", record.schedule));
     let next = Slots::new(&record.schedule, rack)
         .ok()
         .and_then(|slots| slots.after(Timestamp::now()));

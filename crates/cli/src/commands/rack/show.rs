@@ -14,7 +14,6 @@ use serde::Serialize;
 use super::known;
 use crate::app::App;
 use crate::commands::status::cycle_words;
-use crate::config::schedule_text;
 use crate::output;
 use ledger::stored::{self, Read};
 
@@ -58,7 +57,7 @@ impl Line {
 
     fn cells(&self) -> Vec<String> {
         let schedule = match (&self.schedule, &self.unreadable) {
-            (Some(schedule), _) => schedule_text(schedule),
+            (Some(schedule), _) => schedule.to_string(),
             (None, Some(why)) => format!("unreadable: {why}"),
             (None, None) => "-".into(),
         };
@@ -89,12 +88,7 @@ pub(super) async fn list(app: &App, ledger: &Ledger) -> anyhow::Result<()> {
 
 /// The slot that comes next, unless the rack is paused.
 pub(crate) fn next_slot(rack: &RackName, record: &RackRecord) -> Option<Timestamp> {
-    match record.paused {
-        Some(_) => None,
-        None => Slots::new(&record.schedule, rack)
-            .ok()?
-            .after(Timestamp::now()),
-    }
+    Slots::of(rack, record)?.after(Timestamp::now())
 }
 
 pub(crate) fn pause_text(pause: &Pause) -> String {
@@ -166,7 +160,7 @@ fn text(whole: &Whole) -> String {
     let record = &whole.record;
     let mut rows = vec![
         vec!["rack".to_owned(), whole.rack.to_string()],
-        vec!["schedule".into(), schedule_text(&record.schedule)],
+        vec!["schedule".into(), record.schedule.to_string()],
         vec!["added".into(), output::time(record.added_at)],
         vec![
             "paused".into(),
