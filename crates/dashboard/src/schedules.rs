@@ -26,7 +26,7 @@ pub struct Schedules {
 impl Schedules {
     /// When the rack ticks next, unless it is paused, was never added, or has no slot any more.
     pub fn next_slot(&self, rack: &RackName, now: Timestamp) -> Option<Timestamp> {
-        self.slots(rack)?.after(now)
+        Slots::of(rack, self.racks.get(rack)?)?.after(now)
     }
 
     /// The slots of all racks within a time from now, the earliest first, at most `most` of them.
@@ -38,25 +38,15 @@ impl Schedules {
     ) -> Vec<(Timestamp, RackName)> {
         let end = now.checked_add(within).unwrap_or(Timestamp::MAX);
         let mut coming = Vec::new();
-        for rack in self.racks.keys() {
-            let Some(slots) = self.slots(rack) else {
-                continue;
-            };
-            let next = |at: &Timestamp| slots.after(*at).filter(|slot| *slot <= end);
-            let all = std::iter::successors(next(&now), next).take(most);
-            coming.extend(all.map(|slot| (slot, rack.clone())));
+        for (rack, record) in &self.racks {
+            if let Some(slots) = Slots::of(rack, record) {
+                let all = slots.iter_after(now).take_while(|slot| *slot <= end);
+                coming.extend(all.take(most).map(|slot| (slot, rack.clone())));
+            }
         }
         coming.sort();
         coming.truncate(most);
         coming
-    }
-
-    fn slots(&self, rack: &RackName) -> Option<Slots> {
-        let record = self.racks.get(rack)?;
-        match record.paused {
-            Some(_) => None,
-            None => Slots::new(&record.schedule, rack).ok(),
-        }
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use model::cycle::{MissedCause, Origin};
 use model::outcome::{FailCause, LostCause, Outcome, Skip};
-use model::schedule::Schedule;
 
 use crate::history::standing::Health;
 use crate::views::CycleState;
@@ -150,14 +149,4 @@ pub fn span(span: Duration) -> String {
         .designator(Designator::Compact)
         .spacing(Spacing::BetweenUnits)
         .unsigned_duration_to_string(&whole)
-}
-
-/// When a rack ticks.
-pub fn schedule(schedule: &Schedule) -> String {
-    match schedule {
-        Schedule::Every { every, .. } => format!("every {}", span(*every)),
-        Schedule::Cron {
-            cron, time_zone, ..
-        } => format!("{cron} ({time_zone})"),
-    }
 }

@@ -10,7 +10,7 @@ use dashboard::follow::{Progress, follow};
 use dashboard::history::{History, Retention};
 use dashboard::schedules::{self, Schedules};
 use dashboard::tokens::{Role, Tokens};
-use dashboard::web::{self, Access, Links, Site};
+use dashboard::web::{self, Access, Site, Sources};
 use jiff::Timestamp;
 use ledger::Ledger;
 use serde_json::json;
@@ -127,23 +127,20 @@ async fn serve(app: &App) -> anyhow::Result<()> {
     let (progress, seen) = watch::channel(Progress::default());
     let (racks, schedules) = watch::channel(Schedules::default());
     let (standing, broker_view) = watch::channel(BrokerView::default());
-    let links = Links {
-        testflinger: Some(app.config.testflinger.server.to_string()),
-    };
     let access = Access {
         tokens: Tokens::at(&settings.tokens),
         public_read: settings.public_read,
     };
     let ledger = Ledger::new(bus.clone());
-    let site = Site::new(
+    let sources = Sources {
         history,
-        seen,
+        progress: seen,
         schedules,
-        broker_view,
-        links,
-        access,
-        ledger.clone(),
-    );
+        broker: broker_view,
+        ledger: ledger.clone(),
+        testflinger: app.config.testflinger.server.as_str().into(),
+    };
+    let site = Site::new(sources, access);
     let (ending, ended) = watch::channel(false);
     let until = || {
         let mut ended = ended.clone();

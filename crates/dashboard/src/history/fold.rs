@@ -9,15 +9,11 @@ use model::event::{Event, Fact, Job};
 use model::id::JobId;
 use model::name::MachineName;
 use model::outcome::{FailCause, LostCause, Outcome};
-use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
+use rusqlite::{Connection, Result, Statement, params};
 use serde::Serialize;
 
-use super::standing::{Standing, proof};
-use super::tally::Tally;
-use super::time::{nanos, span_nanos, time};
-
-/// The outcome of a job that Testflinger refused.
-const REJECTED: &str = "rejected";
+use super::outcomes::{Outcomes, Over, REJECTED};
+use super::time::{nanos, span_nanos};
 
 /// The statements of one transaction, and what it knows already.
 pub(crate) struct Fold<'c> {
@@ -31,39 +27,16 @@ pub(crate) struct Fold<'c> {
     submitted: Statement<'c>,
     progressed: Statement<'c>,
     state: Statement<'c>,
-    before: Statement<'c>,
-    newest: Statement<'c>,
-    over: Statement<'c>,
-    latest: Statement<'c>,
-    previous: Statement<'c>,
-    from: Statement<'c>,
-    standing: Statement<'c>,
-    latest_again: Statement<'c>,
     connection: &'c Connection,
     /// No event before this time needs to be looked for in these cycles.
     cycles: HashMap<[u8; 16], i64>,
-    tally: Tally,
+    outcomes: Outcomes<'c>,
 }
 
 /// The key of a machine's row in a cycle.
 struct Key<'a> {
     cycle: &'a [u8; 16],
     machine: &'a str,
-}
-
-/// What is written of a job that is over, as its columns hold it.
-#[derive(Default)]
-struct Over<'a> {
-    outcome: &'static str,
-    cause: Option<&'static str>,
-    phase: Option<&'static str>,
-    exit_code: Option<i64>,
-    http_status: Option<u16>,
-    message: Option<&'a str>,
-    claimed_at: Option<i64>,
-    statuses: Option<String>,
-    cancel: Option<String>,
-    device: Option<String>,
 }
 
 impl<'c> Fold<'c> {
@@ -116,63 +89,15 @@ impl<'c> Fold<'c> {
                      ORDER BY at DESC, word DESC LIMIT 1)
                  WHERE cycle = ?1 AND machine = ?2",
             )?,
-            before: prepare(
-                "SELECT outcome_at, outcome FROM jobs WHERE cycle = ?1 AND machine = ?2",
-            )?,
-            newest: prepare(
-                "SELECT deploys, proved_at, streak, since, passed_at FROM machines
-                 WHERE machine = ?1 AND (outcome_at IS NULL OR (outcome_at, cycle) < (?2, ?3))",
-            )?,
-            over: prepare(
-                "INSERT INTO jobs (cycle, machine, job, rack, outcome, outcome_at, cause, phase, exit_code, http_status,
-                     message, claimed_at, statuses, cancel, device, deploys, proved_at, streak, since, passed_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
-                 ON CONFLICT (cycle, machine) DO UPDATE SET
-                     outcome = excluded.outcome, outcome_at = excluded.outcome_at, cause = excluded.cause,
-                     phase = excluded.phase, exit_code = excluded.exit_code, http_status = excluded.http_status,
-                     message = excluded.message, claimed_at = excluded.claimed_at, statuses = excluded.statuses,
-                     cancel = excluded.cancel, device = excluded.device, deploys = excluded.deploys,
-                     proved_at = excluded.proved_at, streak = excluded.streak, since = excluded.since,
-                     passed_at = excluded.passed_at",
-            )?,
-            latest: prepare(
-                "UPDATE machines SET cycle = ?2, outcome = ?3, outcome_at = ?4, cause = ?5, phase = ?6, exit_code = ?7,
-                     http_status = ?8, message = ?9, deploys = ?10, proved_at = ?11, streak = ?12, since = ?13,
-                     passed_at = ?14
-                 WHERE machine = ?1",
-            )?,
-            previous: prepare(
-                "SELECT deploys, proved_at, streak, since, passed_at FROM jobs
-                 WHERE machine = ?1 AND outcome_at IS NOT NULL AND (outcome_at, cycle) < (?2, ?3)
-                 ORDER BY outcome_at DESC, cycle DESC LIMIT 1",
-            )?,
-            from: prepare(
-                "SELECT cycle, outcome, outcome_at FROM jobs
-                 WHERE machine = ?1 AND outcome_at IS NOT NULL AND (outcome_at, cycle) >= (?2, ?3)
-                 ORDER BY outcome_at, cycle",
-            )?,
-            standing: prepare(
-                "UPDATE jobs SET deploys = ?3, proved_at = ?4, streak = ?5, since = ?6, passed_at = ?7
-                 WHERE cycle = ?1 AND machine = ?2",
-            )?,
-            latest_again: prepare(
-                "UPDATE machines SET (cycle, outcome, outcome_at, cause, phase, exit_code, http_status, message,
-                     deploys, proved_at, streak, since, passed_at) = (
-                     SELECT cycle, outcome, outcome_at, cause, phase, exit_code, http_status, message,
-                         deploys, proved_at, streak, since, passed_at FROM jobs
-                     WHERE machine = ?1 AND outcome_at IS NOT NULL
-                     ORDER BY outcome_at DESC, cycle DESC LIMIT 1)
-                 WHERE machine = ?1",
-            )?,
             connection,
             cycles: HashMap::new(),
-            tally: Tally::default(),
+            outcomes: Outcomes::new(connection)?,
         })
     }
 
     /// Writes what is added up over all events.
     pub(crate) fn finish(self) -> Result<()> {
-        self.tally.write(self.connection)
+        self.outcomes.finish()
     }
 
     /// Writes what an event says. False when it was known already, or is none that racktick publishes: a job's id
@@ -309,6 +234,14 @@ impl<'c> Fold<'c> {
     ) -> Result<()> {
         let Key { cycle, machine } = *key;
         let (id, rack) = (about.job.to_bytes(), event.rack.as_str());
+        let about_job = Over {
+            cycle: *cycle,
+            machine,
+            job: id,
+            rack,
+            at,
+            ..Over::default()
+        };
         match &event.fact {
             Fact::JobSubmitted { deadline, .. } => {
                 self.submitted
@@ -340,9 +273,9 @@ impl<'c> Fold<'c> {
                     outcome: REJECTED,
                     http_status: Some(*status),
                     message: Some(message),
-                    ..Over::default()
+                    ..about_job
                 };
-                self.over(key, id, rack, at, &over)
+                self.outcomes.write(&over)
             }
             Fact::JobFinished {
                 verdict,
@@ -374,9 +307,9 @@ impl<'c> Fold<'c> {
                     statuses: Some(json(statuses)),
                     cancel: cancel.as_ref().map(json),
                     device: device.as_ref().map(json),
-                    ..Over::default()
+                    ..about_job
                 };
-                self.over(key, id, rack, at, &over)
+                self.outcomes.write(&over)
             }
             _ => Ok(()),
         }
@@ -400,123 +333,6 @@ impl<'c> Fold<'c> {
         )?;
         Ok(())
     }
-
-    /// The job is over. What Testflinger said of it counts more than that it had refused it.
-    fn over(&mut self, key: &Key, id: [u8; 16], rack: &str, at: i64, over: &Over) -> Result<()> {
-        let Key { cycle, machine } = *key;
-        let before: Option<(i64, String)> = self
-            .before
-            .query_row(params![cycle, machine], |row| {
-                Ok(row.get::<_, Option<_>>(0)?.zip(row.get(1)?))
-            })
-            .optional()?
-            .flatten();
-        if let Some((before_at, before)) = &before {
-            if over.outcome == REJECTED && before != REJECTED {
-                return Ok(());
-            }
-            self.tally.add(*cycle, rack, *before_at, before, -1);
-        }
-        self.tally.add(*cycle, rack, at, over.outcome, 1);
-        // Mostly it is the machine's newest, and goes on from the newest before it.
-        let goes_on_from = match before {
-            Some(_) => None,
-            None => self
-                .newest
-                .query_row(params![machine, at, cycle], |row| standing_at(row, 0))
-                .optional()?,
-        };
-        let standing = goes_on_from.map(|standing| standing.after(proof(over.outcome), time(at)));
-        let columns = standing.unwrap_or_default();
-        let (deploys, streak) = (columns.deploys, standing.map(|standing| standing.streak));
-        let (proved_at, since) = (columns.proved_at.map(nanos), columns.since.map(nanos));
-        let passed_at = columns.passed_at.map(nanos);
-        self.over.execute(params![
-            cycle,
-            machine,
-            id,
-            rack,
-            over.outcome,
-            at,
-            over.cause,
-            over.phase,
-            over.exit_code,
-            over.http_status,
-            over.message,
-            over.claimed_at,
-            over.statuses,
-            over.cancel,
-            over.device,
-            deploys,
-            proved_at,
-            streak,
-            since,
-            passed_at,
-        ])?;
-        if standing.is_none() {
-            let from = before.map_or(at, |(before, _)| before.min(at));
-            return self.stand(key, from);
-        }
-        self.latest.execute(params![
-            machine,
-            cycle,
-            over.outcome,
-            at,
-            over.cause,
-            over.phase,
-            over.exit_code,
-            over.http_status,
-            over.message,
-            deploys,
-            proved_at,
-            streak,
-            since,
-            passed_at,
-        ])?;
-        Ok(())
-    }
-
-    /// Works the machine's standing out again, from the first outcome that may be another one to the newest.
-    fn stand(&mut self, key: &Key, from: i64) -> Result<()> {
-        let machine = key.machine;
-        let mut standing = self
-            .previous
-            .query_row(params![machine, from, key.cycle], |row| standing_at(row, 0))
-            .optional()?
-            .unwrap_or_default();
-        let later = self
-            .from
-            .query_map(params![machine, from, key.cycle], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?
-            .collect::<Result<Vec<([u8; 16], String, i64)>>>()?;
-        for (cycle, outcome, at) in later {
-            standing = standing.after(proof(&outcome), time(at));
-            self.standing.execute(params![
-                cycle,
-                machine,
-                standing.deploys,
-                standing.proved_at.map(nanos),
-                standing.streak,
-                standing.since.map(nanos),
-                standing.passed_at.map(nanos),
-            ])?;
-        }
-        self.latest_again.execute([machine])?;
-        Ok(())
-    }
-}
-
-/// A standing from five columns in the order of [`Standing`]'s fields, from the one with this number on.
-pub(crate) fn standing_at(row: &rusqlite::Row, first: usize) -> Result<Standing> {
-    let moment = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(time));
-    Ok(Standing {
-        deploys: row.get(first)?,
-        proved_at: moment(first + 1)?,
-        streak: row.get::<_, Option<u32>>(first + 2)?.unwrap_or(0),
-        since: moment(first + 3)?,
-        passed_at: moment(first + 4)?,
-    })
 }
 
 fn job(fact: &Fact) -> Option<&Job> {

@@ -6,6 +6,7 @@
 mod error;
 mod file;
 mod fold;
+mod outcomes;
 mod retention;
 pub mod standing;
 pub(crate) mod tally;
@@ -19,7 +20,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 pub use error::HistoryError;
-pub(crate) use fold::standing_at;
+pub(crate) use outcomes::standing_at;
 pub use retention::Retention;
 pub use writer::{Batch, Position, Writer};
 

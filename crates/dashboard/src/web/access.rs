@@ -35,6 +35,17 @@ pub struct Access {
     pub public_read: bool,
 }
 
+impl Access {
+    /// Whether a visitor may still read: a page that is left open outlives the token it was opened with.
+    pub(super) fn admits(&self, visitor: &Visitor) -> bool {
+        let is_held = |known: &SignedIn| {
+            let holders = self.tokens.holders().unwrap_or_default();
+            holders.contains(&known.holder)
+        };
+        self.public_read || visitor.0.as_ref().is_some_and(is_held)
+    }
+}
+
 /// Whoever asks: nobody in particular, or the holder of a token.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Visitor(Option<SignedIn>);
@@ -71,17 +82,20 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
 /// Lets a request pass, or says how to be let in.
 pub(super) async fn check(State(site): State<Site>, mut request: Request, next: Next) -> Response {
     let access = site.access();
-    let token = token(request.headers());
-    let visitor = match token.map(|token| (token, access.tokens.holder(token))) {
-        Some((token, Ok(Some(holder)))) => {
-            let seal = site.seal(token);
-            Visitor(Some(SignedIn { holder, seal }))
-        }
-        Some((_, Err(error))) if !access.public_read => return out_of_order(&error),
-        _ if access.public_read => Visitor(None),
-        _ => return shut_out(&request),
+    let signed_in = match token(request.headers()) {
+        Some(token) => match access.tokens.holder(token) {
+            Ok(holder) => holder.map(|holder| {
+                let seal = site.seal(token);
+                SignedIn { holder, seal }
+            }),
+            Err(error) => return out_of_order(&error),
+        },
+        None => None,
     };
-    request.extensions_mut().insert(visitor);
+    if signed_in.is_none() && !access.public_read {
+        return shut_out(&request);
+    }
+    request.extensions_mut().insert(Visitor(signed_in));
     next.run(request).await
 }
 

@@ -3,25 +3,23 @@
 
 use std::error::Error;
 
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Form, Router};
+use axum::{Form, RequestExt, Router};
 use jiff::Timestamp;
-use ledger::{Ledger, LedgerError, TickRequest};
-use model::cycle::Fate;
+use ledger::TickRequest;
 use model::id::JobId;
 use model::machine::{CancelCause, CancelRequest};
 use model::name::RackName;
-use model::rack::Pause;
+use model::rack::{Pause, RackRecord};
 use model::task::{LONGEST_WORDS, too_long};
 use serde::Deserialize;
 
 use super::access::{Visitor, is_from_here, to};
 use super::pages;
 use super::site::Site;
-use crate::views::JobSummary;
 
 pub(super) fn routes() -> Router<Site> {
     Router::new()
@@ -29,6 +27,15 @@ pub(super) fn routes() -> Router<Site> {
         .route("/racks/{rack}/pause", post(pause))
         .route("/racks/{rack}/resume", post(resume))
         .route("/jobs/{job}/cancel", post(cancel))
+}
+
+/// Who acts and why. A request that makes one comes from an operator and from a form of this dashboard's.
+struct Act {
+    by: String,
+    why: String,
+    at: Timestamp,
+    /// The page that the form was on.
+    page: String,
 }
 
 /// What every form of an action says.
@@ -41,52 +48,67 @@ struct Said {
 /// Why something was not done: a status, and a sentence.
 type Refusal = (StatusCode, String);
 
+impl FromRequest<Site> for Act {
+    type Rejection = Response;
+
+    async fn from_request(mut request: Request, site: &Site) -> Result<Self, Response> {
+        let action = request.uri().path().to_owned();
+        let page = action
+            .rsplit_once('/')
+            .map_or("/", |(page, _)| page)
+            .to_owned();
+        let Ok(visitor) = request.extract_parts_with_state::<Visitor, _>(site).await;
+        let is_from_here = is_from_here(request.headers());
+        let Form(said) = Form::<Said>::from_request(request, site)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        match allowed(&visitor, is_from_here, &said) {
+            Ok((by, why)) => {
+                tracing::info!(action, by, why, "an operator acts");
+                Ok(Self {
+                    by,
+                    why,
+                    at: Timestamp::now(),
+                    page,
+                })
+            }
+            Err((status, says)) => Err(pages::refused(status, &says, &page)),
+        }
+    }
+}
+
 /// Who acts and why, if they may.
-fn allowed(visitor: &Visitor, headers: &HeaderMap, said: &Said) -> Result<Act, Refusal> {
+fn allowed(
+    visitor: &Visitor,
+    is_from_here: bool,
+    said: &Said,
+) -> Result<(String, String), Refusal> {
     let Some((name, seal)) = visitor.operator() else {
         let says = "this needs a token of an operator: `racktick dashboard token add NAME --role operator` makes one";
         return Err((StatusCode::FORBIDDEN, says.into()));
     };
-    if said.seal != seal || !is_from_here(headers) {
+    if said.seal != seal || !is_from_here {
         let says = "the form is from another page, or from before the dashboard was restarted: go back, load the page \
                     again, and try once more";
         return Err((StatusCode::FORBIDDEN, says.into()));
     }
     let reason = said.reason.trim();
     if reason.is_empty() {
-        return Err((
-            StatusCode::BAD_REQUEST,
-            "say why: whoever wonders later will see it".into(),
-        ));
+        let says = "say why: whoever wonders later will see it";
+        return Err((StatusCode::BAD_REQUEST, says.into()));
     }
     if let Some(length) = too_long(reason) {
         let says =
             format!("the reason is {length} bytes long; at most {LONGEST_WORDS} are allowed");
         return Err((StatusCode::BAD_REQUEST, says));
     }
-    Ok(Act {
-        by: name.to_owned(),
-        why: reason.to_owned(),
-        at: Timestamp::now(),
-    })
+    Ok((name.to_owned(), reason.to_owned()))
 }
 
-struct Act {
-    by: String,
-    why: String,
-    at: Timestamp,
-}
-
-/// Something that the broker did not do.
+/// Something that the broker or the history did not do.
 fn failed(error: &(dyn Error + 'static)) -> Refusal {
     tracing::warn!(error, "an action was not done");
-    let mut says = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        says.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    (StatusCode::BAD_GATEWAY, format!("it was not done: {says}"))
+    (StatusCode::BAD_GATEWAY, format!("it was not done: {error}"))
 }
 
 fn done(page: &str, result: Result<(), Refusal>) -> Response {
@@ -96,82 +118,50 @@ fn done(page: &str, result: Result<(), Refusal>) -> Response {
     }
 }
 
-fn rack_of(text: &str) -> Result<RackName, Refusal> {
-    RackName::new(text).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
-}
-
-fn rack_page(rack: &str) -> String {
-    format!("/racks/{}", pages::in_address(rack))
-}
-
-async fn tick(
-    State(site): State<Site>,
-    visitor: Visitor,
-    headers: HeaderMap,
-    Path(rack): Path<String>,
-    Form(said): Form<Said>,
-) -> Response {
+async fn tick(State(site): State<Site>, Path(rack): Path<String>, act: Act) -> Response {
     let result = async {
-        let act = allowed(&visitor, &headers, &said)?;
         let request = TickRequest {
             reason: Some(act.why),
             ..TickRequest::of(rack_of(&rack)?, act.by)
         };
         let ticked = site.ledger().tick(&request).await;
-        let cycle = ticked.map_err(|error| failed(&error))?;
-        tracing::info!(rack, %cycle, by = request.by, "ticked");
-        Ok(())
+        ticked.map(drop).map_err(|error| failed(&error))
     };
-    done(&rack_page(&rack), result.await)
+    done(&act.page, result.await)
 }
 
-async fn pause(
-    State(site): State<Site>,
-    visitor: Visitor,
-    headers: HeaderMap,
-    Path(rack): Path<String>,
-    Form(said): Form<Said>,
-) -> Response {
-    let result = async {
-        let act = allowed(&visitor, &headers, &said)?;
-        tracing::info!(rack, by = act.by, why = act.why, "pausing");
-        let pause = Pause {
-            by: act.by,
-            why: act.why,
-            at: act.at,
-        };
-        let rack = rack_of(&rack)?;
-        let changed = site
-            .ledger()
-            .change_rack(&rack, |record| record.pause(pause.clone()))
-            .await;
-        is_there(&rack, changed)
+async fn pause(State(site): State<Site>, Path(rack): Path<String>, act: Act) -> Response {
+    let pause = Pause {
+        by: act.by,
+        why: act.why,
+        at: act.at,
     };
-    done(&rack_page(&rack), result.await)
+    let changed = change(&site, &rack, |record| record.pause(pause.clone())).await;
+    done(&act.page, changed)
 }
 
-async fn resume(
-    State(site): State<Site>,
-    visitor: Visitor,
-    headers: HeaderMap,
-    Path(rack): Path<String>,
-    Form(said): Form<Said>,
-) -> Response {
-    let result = async {
-        let act = allowed(&visitor, &headers, &said)?;
-        tracing::info!(rack, by = act.by, why = act.why, "resuming");
-        let rack = rack_of(&rack)?;
-        let changed = site
-            .ledger()
-            .change_rack(&rack, |record| record.resume(act.at))
-            .await;
-        is_there(&rack, changed)
-    };
-    done(&rack_page(&rack), result.await)
+async fn resume(State(site): State<Site>, Path(rack): Path<String>, act: Act) -> Response {
+    let changed = change(&site, &rack, |record| record.resume(act.at)).await;
+    done(&act.page, changed)
 }
 
-fn is_there(rack: &RackName, changed: Result<bool, LedgerError>) -> Result<(), Refusal> {
-    match changed {
+async fn cancel(State(site): State<Site>, Path(job): Path<String>, act: Act) -> Response {
+    let request = CancelRequest {
+        cause: CancelCause::Asked,
+        by: act.by,
+        why: act.why,
+        at: act.at,
+    };
+    done(&act.page, cancel_one(&site, &job, &request).await)
+}
+
+fn rack_of(text: &str) -> Result<RackName, Refusal> {
+    RackName::new(text).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
+}
+
+async fn change(site: &Site, rack: &str, change: impl Fn(&mut RackRecord)) -> Result<(), Refusal> {
+    let rack = rack_of(rack)?;
+    match site.ledger().change_rack(&rack, change).await {
         Ok(true) => Ok(()),
         Ok(false) => Err((
             StatusCode::NOT_FOUND,
@@ -181,54 +171,28 @@ fn is_there(rack: &RackName, changed: Result<bool, LedgerError>) -> Result<(), R
     }
 }
 
-async fn cancel(
-    State(site): State<Site>,
-    visitor: Visitor,
-    headers: HeaderMap,
-    Path(job): Path<String>,
-    Form(said): Form<Said>,
-) -> Response {
-    let result = async {
-        let act = allowed(&visitor, &headers, &said)?;
-        let id: JobId = job.parse().map_err(|_| {
-            (
-                StatusCode::BAD_REQUEST,
-                format!("`{job}` is no id of a job"),
-            )
-        })?;
-        let view = site.ask(move |moment| moment.reading.job(id)).await;
-        let view = view.map_err(|error| failed(&error))?;
-        let view = view.ok_or((StatusCode::NOT_FOUND, format!("no event told of job {job}")))?;
-        tracing::info!(job, by = act.by, why = act.why, "cancelling");
-        let request = CancelRequest {
-            cause: CancelCause::Asked,
-            by: act.by,
-            why: act.why,
-            at: act.at,
-        };
-        cancel_one(site.ledger(), &view.job, &request).await
+async fn cancel_one(site: &Site, job: &str, request: &CancelRequest) -> Result<(), Refusal> {
+    let id: JobId = job.parse().map_err(|_| {
+        (
+            StatusCode::BAD_REQUEST,
+            format!("`{job}` is no id of a job"),
+        )
+    })?;
+    let view = site.ask(move |moment| moment.reading.job(id)).await;
+    let view = view.map_err(|error| failed(&error))?;
+    let Some(view) = view else {
+        return Err((StatusCode::NOT_FOUND, format!("no event told of job {job}")));
     };
-    done(&format!("/jobs/{}", pages::in_address(&job)), result.await)
-}
-
-async fn cancel_one(
-    ledger: &Ledger,
-    job: &JobSummary,
-    request: &CancelRequest,
-) -> Result<(), Refusal> {
-    let cycle = ledger.cycle(&job.rack, job.cycle).await;
-    let cycle = cycle.map_err(|error| failed(&error))?;
-    match cycle {
-        Some(cycle) if matches!(cycle.fate, Fate::Planned(_)) => {
-            let cancelled = ledger.cancel(&cycle, &job.machine, request).await;
-            cancelled.map(drop).map_err(|error| failed(&error))
-        }
-        _ => Err((
-            StatusCode::CONFLICT,
-            format!(
-                "the broker knows no cycle {} any more: the job is over",
-                job.cycle
-            ),
-        )),
-    }
+    let ledger = site.ledger();
+    let cycle = ledger.cycle(&view.job.rack, view.job.cycle).await;
+    let Some(cycle) = cycle.map_err(|error| failed(&error))? else {
+        let says = format!(
+            "the broker knows no cycle {} any more: the job is over",
+            view.job.cycle
+        );
+        return Err((StatusCode::CONFLICT, says));
+    };
+    // Where there is nothing to cancel any more, the job's page says what became of it.
+    let cancelled = ledger.cancel(&cycle, &view.job.machine, request).await;
+    cancelled.map(drop).map_err(|error| failed(&error))
 }

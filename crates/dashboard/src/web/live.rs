@@ -26,7 +26,7 @@ type Sent = Vec<(String, u64)>;
 
 type Make = dyn Fn(&Moment) -> rusqlite::Result<Option<Page>> + Send + Sync;
 
-/// First the whole page as it is, then its changes. A page that is gone ends.
+/// First the whole page as it is, then its changes, until the page is gone or the visitor may not read any more.
 pub(super) fn updates(
     site: Site,
     visitor: Arc<Visitor>,
@@ -49,6 +49,9 @@ pub(super) fn updates(
                     sleep(NOT_MORE_OFTEN.saturating_sub(at.elapsed())).await;
                 }
                 seen.see();
+                if !site.access().admits(&visitor) {
+                    return None;
+                }
                 let make = Arc::clone(&page);
                 let sections = site
                     .ask_for(Arc::clone(&visitor), move |moment| {

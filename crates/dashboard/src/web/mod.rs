@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use access::Access;
-pub use site::{Links, Site};
+pub use site::{Site, Sources};
 
 /// Answers requests on `listener` until `shutdown` resolves. Live updates end then, too: a page that is left open must
 /// not keep the process.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
-use axum::http::header::{ACCEPT, CACHE_CONTROL, HeaderMap, VARY};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, HeaderMap, HeaderValue, VARY};
 use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
@@ -29,23 +29,28 @@ use crate::schedules::Schedules;
 /// cannot be reached.
 const QUIET: SignedDuration = SignedDuration::from_secs(30);
 
-/// Where machines and jobs have pages of their own.
-#[derive(Debug, Clone, Default)]
-pub struct Links {
-    /// The root of Testflinger, without a slash at its end.
-    pub testflinger: Option<String>,
+/// What a dashboard shows and acts on. Cheap to clone.
+#[derive(Clone)]
+pub struct Sources {
+    /// The history, which is being followed.
+    pub history: History,
+    /// How far.
+    pub progress: watch::Receiver<Progress>,
+    /// The racks' schedules.
+    pub schedules: watch::Receiver<Schedules>,
+    /// How the broker stands.
+    pub broker: watch::Receiver<BrokerView>,
+    /// Where actions are done.
+    pub ledger: Ledger,
+    /// The root of Testflinger, to which pages link, without a slash at its end.
+    pub testflinger: Arc<str>,
 }
 
-/// The dashboard's sources. Cheap to clone.
+/// A dashboard: its sources, and who is let in. Cheap to clone.
 #[derive(Clone)]
 pub struct Site {
-    history: History,
-    progress: watch::Receiver<Progress>,
-    schedules: watch::Receiver<Schedules>,
-    broker: watch::Receiver<BrokerView>,
-    links: Arc<Links>,
+    sources: Sources,
     access: Access,
-    ledger: Ledger,
     /// Of this process alone: a form that an earlier one sent is no good any more.
     key: [u8; 32],
     ended: watch::Receiver<bool>,
@@ -61,8 +66,8 @@ pub(super) struct Moment<'r> {
     pub(super) broker: &'r BrokerView,
     /// How far the history is.
     pub(super) progress: Progress,
-    /// Where the machines and jobs have pages of their own.
-    pub(super) links: &'r Links,
+    /// The root of Testflinger.
+    pub(super) testflinger: &'r str,
     /// Who asks.
     pub(super) visitor: &'r Visitor,
 }
@@ -122,24 +127,11 @@ impl<S: Sync> FromRequestParts<S> for Client {
 }
 
 impl Site {
-    /// A site over a history that is being followed, as `progress` says, the racks' schedules, and the broker.
-    pub fn new(
-        history: History,
-        progress: watch::Receiver<Progress>,
-        schedules: watch::Receiver<Schedules>,
-        broker: watch::Receiver<BrokerView>,
-        links: Links,
-        access: Access,
-        ledger: Ledger,
-    ) -> Self {
+    /// A dashboard over these sources.
+    pub fn new(sources: Sources, access: Access) -> Self {
         Self {
-            history,
-            progress,
-            schedules,
-            broker,
-            links: Arc::new(links),
+            sources,
             access,
-            ledger,
             key: rand::random(),
             ended: watch::channel(false).1,
         }
@@ -156,7 +148,7 @@ impl Site {
 
     /// Where actions are done.
     pub(super) fn ledger(&self) -> &Ledger {
-        &self.ledger
+        &self.sources.ledger
     }
 
     /// What a form must bring back that was sent to whoever has this token. No other page can know it.
@@ -181,8 +173,8 @@ impl Site {
     /// Tells when something may look different.
     pub(super) fn changes(&self) -> Changes {
         Changes {
-            progress: self.progress.clone(),
-            schedules: self.schedules.clone(),
+            progress: self.sources.progress.clone(),
+            schedules: self.sources.schedules.clone(),
         }
     }
 
@@ -200,17 +192,17 @@ impl Site {
         visitor: Arc<Visitor>,
         question: impl FnOnce(&Moment) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, HistoryError> {
-        let progress = *self.progress.borrow();
-        let schedules = self.schedules.borrow().clone();
-        let broker = self.broker.borrow().clone();
-        let links = Arc::clone(&self.links);
-        let asked = self.history.ask(move |reading| {
+        let progress = *self.sources.progress.borrow();
+        let schedules = self.sources.schedules.borrow().clone();
+        let broker = self.sources.broker.borrow().clone();
+        let testflinger = Arc::clone(&self.sources.testflinger);
+        let asked = self.sources.history.ask(move |reading| {
             question(&Moment {
                 reading,
                 schedules: &schedules,
                 broker: &broker,
                 progress,
-                links: &links,
+                testflinger: &testflinger,
                 visitor: &visitor,
             })
         });
@@ -238,7 +230,7 @@ impl Site {
         };
         let headers = answer.headers_mut();
         headers.insert(VARY, ACCEPT.into());
-        headers.insert(CACHE_CONTROL, "no-store".parse().expect("it is a word"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         answer
     }
 

@@ -74,9 +74,7 @@ fn summary(moment: &Moment, view: &JobView) -> Markup {
             dt { "Id" }
             dd {
                 code { (job.job) }
-                @if let Some(testflinger) = &moment.links.testflinger {
-                    " " a href={ (testflinger) "/jobs/" (job.job) } { "in Testflinger" }
-                }
+                " " a href={ (moment.testflinger) "/jobs/" (job.job) } { "in Testflinger" }
             }
         }
     }

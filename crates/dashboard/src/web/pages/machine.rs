@@ -94,9 +94,9 @@ fn summary(moment: &Moment, view: &MachineView) -> Markup {
             dt { "Last jobs" } dd { (strip(&view.verdicts)) }
             dt { @if view.racks.len() == 1 { "Rack" } @else { "Racks" } }
             dd { @for rack in &view.racks { (rack_link(rack)) " " } }
-            @if let Some(testflinger) = &moment.links.testflinger {
-                dt { "Elsewhere" }
-                dd { a href={ (testflinger) "/agents/" (in_address(cell.machine.as_str())) } { "its agent in Testflinger" } }
+            dt { "Elsewhere" }
+            dd {
+                a href={ (moment.testflinger) "/agents/" (in_address(cell.machine.as_str())) } { "its agent in Testflinger" }
             }
         }
     }

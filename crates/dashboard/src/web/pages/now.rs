@@ -3,6 +3,7 @@
 use axum::extract::{Query, State};
 use axum::response::Response;
 use maud::{Markup, html};
+use model::event::Fact;
 use model::name::{MachineName, RackName};
 use rusqlite::Result;
 use serde::Deserialize;
@@ -26,23 +27,6 @@ pub(in super::super) struct Filter {
     kind: String,
     after: Option<Cursor>,
 }
-
-/// All kinds of events that can be asked for.
-const KINDS: [&str; 13] = [
-    "cycle.started",
-    "cycle.planned",
-    "cycle.retrying",
-    "cycle.failed",
-    "cycle.finished",
-    "tick.missed",
-    "machine.skipped",
-    "job.submitted",
-    "job.rejected",
-    "job.progressed",
-    "job.overdue",
-    "job.doubled",
-    "job.finished",
-];
 
 pub(in super::super) async fn answer(
     State(site): State<Site>,
@@ -99,7 +83,7 @@ fn find(form: &Filter) -> Markup {
             label for="kind" { "Kind" }
             select #kind name="kind" {
                 option value="" selected[form.kind.is_empty()] { "any" }
-                @for kind in KINDS { option value=(kind) selected[form.kind == kind] { (kind) } }
+                @for kind in Fact::KINDS { option value=(kind) selected[form.kind == kind] { (kind) } }
             }
             button { "Show" }
         }

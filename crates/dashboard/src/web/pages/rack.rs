@@ -85,7 +85,7 @@ fn schedule(moment: &Moment, rack: &RackName) -> Markup {
         .filter(|changes| !changes.is_empty());
     html! {
         dl {
-            dt { "Schedule" } dd { (words::schedule(&record.schedule)) }
+            dt { "Schedule" } dd { (record.schedule) }
             dt { "Next slot" } dd { (maybe_time(moment.schedules.next_slot(rack, moment.now()))) }
             @if let Some(pause) = &record.paused {
                 dt { "Paused" }

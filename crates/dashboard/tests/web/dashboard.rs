@@ -1,0 +1,182 @@
+//! A dashboard over a real socket, and a client of it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use dashboard::broker::BrokerView;
+use dashboard::follow::Progress;
+use dashboard::history::{History, Writer};
+use dashboard::schedules::Schedules;
+use dashboard::tokens::Tokens;
+use dashboard::web::{Access, Site, Sources, serve};
+use jiff::Timestamp;
+use ledger::Ledger;
+use model::event::Event;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+use testkit::Broker;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::support::story::{Size, Teller};
+use crate::support::write;
+
+pub(crate) const SIZE: Size = Size {
+    racks: 2,
+    machines: 6,
+    cycles: 12,
+};
+
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+pub(crate) struct Dashboard {
+    _folder: TempDir,
+    pub(crate) writer: Writer,
+    pub(crate) progress: watch::Sender<Progress>,
+    pub(crate) schedules: watch::Sender<Schedules>,
+    pub(crate) standing: watch::Sender<BrokerView>,
+    _broker: Broker,
+    pub(crate) ledger: Ledger,
+    pub(crate) tokens: Tokens,
+    pub(crate) address: SocketAddr,
+    pub(crate) end: Option<oneshot::Sender<()>>,
+    pub(crate) ended: JoinHandle<()>,
+    pub(crate) client: Client,
+}
+
+impl Dashboard {
+    /// A dashboard that has read everything just now.
+    pub(crate) async fn start(events: &[Event]) -> Self {
+        Self::start_for(events, true).await
+    }
+
+    pub(crate) async fn start_for(events: &[Event], public_read: bool) -> Self {
+        let broker = Broker::start().await;
+        let ledger = Ledger::new(broker.bus().await);
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = Tokens::at(folder.path().join("tokens.toml"));
+        let access = Access {
+            tokens: tokens.clone(),
+            public_read,
+        };
+        let (history, mut writer) = History::open(&folder.path().join("history.sqlite")).unwrap();
+        write(&mut writer, events, 500);
+        let progress = watch::channel(Progress {
+            at: Some(Timestamp::now()),
+            ..Progress::default()
+        });
+        let schedules = watch::channel(Schedules::default());
+        let standing = watch::channel(BrokerView::default());
+        let sources = Sources {
+            history,
+            progress: progress.1,
+            schedules: schedules.1,
+            broker: standing.1,
+            ledger: ledger.clone(),
+            testflinger: "http://testflinger.example".into(),
+        };
+        let site = Site::new(sources, access);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (end, ending) = oneshot::channel();
+        let ended = tokio::spawn(async move {
+            let shutdown = async {
+                let _ = ending.await;
+            };
+            serve(site, listener, shutdown).await.unwrap();
+        });
+        Self {
+            _folder: folder,
+            writer,
+            progress: progress.0,
+            schedules: schedules.0,
+            standing: standing.0,
+            _broker: broker,
+            ledger,
+            tokens,
+            address,
+            end: Some(end),
+            ended,
+            client: Client::builder().redirect(Policy::none()).build().unwrap(),
+        }
+    }
+
+    pub(crate) async fn told(seed: u64) -> Self {
+        Self::start(&Teller::new(seed).story(SIZE)).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response {
+        let url = format!("http://{}{path}", self.address);
+        self.client.get(url).send().await.unwrap()
+    }
+
+    pub(crate) async fn page(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.text().await.unwrap()
+    }
+
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.json().await.unwrap()
+    }
+
+    pub(crate) async fn problem(&self, path: &str, status: StatusCode) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/problem+json");
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["status"], status.as_u16());
+        problem["detail"].as_str().unwrap().to_owned()
+    }
+
+    /// Follows a page.
+    pub(crate) async fn live(&self, path: &str) -> Live {
+        let url = format!("http://{}{path}", self.address);
+        let request = self.client.get(url).header(ACCEPT, "text/event-stream");
+        Live {
+            answer: request.send().await.unwrap(),
+            text: String::new(),
+        }
+    }
+
+    /// As the follower does after it has written.
+    pub(crate) fn tell(&self) {
+        self.progress
+            .send_modify(|progress| progress.at = Some(Timestamp::now()));
+    }
+}
+
+pub(crate) struct Live {
+    pub(crate) answer: Response,
+    pub(crate) text: String,
+}
+
+impl Live {
+    /// The next event's name and data; `None` when the stream ended.
+    pub(crate) async fn next(&mut self) -> Option<(String, String)> {
+        loop {
+            while let Some((event, rest)) = self.text.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.text = rest;
+                // A line with a colon in front keeps the connection alive.
+                let Some(name) = event.strip_prefix("event: ") else {
+                    continue;
+                };
+                let (name, data) = name.split_once('\n').unwrap();
+                return Some((name.to_owned(), data.replace("data: ", "")));
+            }
+            let chunk = timeout(SOON, self.answer.chunk())
+                .await
+                .expect("an event in time");
+            self.text
+                .push_str(str::from_utf8(&chunk.unwrap()?).unwrap());
+        }
+    }
+}

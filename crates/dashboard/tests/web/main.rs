@@ -1,0 +1,13 @@
+//! Pages, live updates, the API and actions over real sockets, from a history file with a story in it.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod access;
+mod actions;
+mod api;
+mod dashboard;
+mod live;
+mod metrics;
+mod pages;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,89 @@
+//! The fleet for Prometheus.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dashboard::broker::WorkView;
+use jiff::Timestamp;
+use model::name::RackName;
+use model::rack::RackRecord;
+use model::schedule::Schedule;
+use reqwest::header::CONTENT_TYPE;
+
+use crate::dashboard::Dashboard;
+
+#[tokio::test]
+async fn metrics_count_what_the_fleet_shows() {
+    let dashboard = Dashboard::told(9).await;
+    let rack = RackName::new("r0").unwrap();
+    let every = Schedule::Every {
+        every: Duration::from_secs(3600),
+        splay: None,
+    };
+    dashboard.schedules.send_modify(|schedules| {
+        let record = RackRecord::new(every, Timestamp::now());
+        schedules.racks.insert(rack, record);
+    });
+    dashboard.standing.send_modify(|broker| {
+        broker.dead_letters = 3;
+        broker.work.push(WorkView {
+            kind: "submit".into(),
+            waiting: 5,
+            at_work: 2,
+            again: 0,
+            takers: 0,
+        });
+    });
+    let answer = dashboard.get("/metrics").await;
+    let kind = answer.headers()[CONTENT_TYPE].to_str().unwrap();
+    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+    let text = answer.text().await.unwrap();
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("{name} in {text}"))
+            .trim()
+            .parse()
+            .unwrap()
+    };
+    let fleet = dashboard.json("/api/v1/fleet").await;
+    let cells = fleet["racks"][0]["cells"].as_array().unwrap();
+    for health in [
+        "ok",
+        "failing",
+        "suspect",
+        "quarantined",
+        "stale",
+        "unknown",
+    ] {
+        let shown = cells.iter().filter(|cell| cell["health"] == health).count();
+        let name = format!("racktick_machines{{rack=\"r0\",health=\"{health}\"}}");
+        assert_eq!(value(&name), shown as f64, "{health}");
+    }
+    let left_alone = cells
+        .iter()
+        .filter(|cell| !cell["decision"]["skip"].is_null())
+        .count();
+    let told: f64 = text
+        .lines()
+        .filter(|line| line.starts_with("racktick_machines_left_alone{rack=\"r0\""))
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum();
+    assert_eq!(told, left_alone as f64);
+    assert!(value("racktick_rack_last_success_timestamp_seconds{rack=\"r0\"}") > 1.7e9);
+    assert!(value("racktick_rack_next_slot_timestamp_seconds{rack=\"r0\"}") > 1.7e9);
+    assert_eq!(value("racktick_rack_paused{rack=\"r0\"}"), 0.0);
+    assert_eq!(value("racktick_dead_letters "), 3.0);
+    assert_eq!(value("racktick_tasks_waiting{kind=\"submit\"}"), 5.0);
+    assert!(!text.contains("node0"), "no machine is a label");
+
+    let rules = include_str!("../../../../dist/prometheus/racktick.rules.yaml");
+    let words = rules.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+    let named: BTreeSet<&str> = words.filter(|word| word.starts_with("racktick_")).collect();
+    assert!(named.len() > 5, "{named:?}");
+    for name in named {
+        assert!(
+            text.contains(&format!("# TYPE {name} ")),
+            "{name} in {text}"
+        );
+    }
+}
