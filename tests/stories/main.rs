@@ -8,6 +8,7 @@ mod broken_disk;
 mod broker_crash;
 mod chaos;
 mod cluster;
+mod dashboard;
 mod drain;
 mod fault_points;
 mod held_up;
