@@ -114,6 +114,7 @@ impl<B> System<B> {
                 ("RACKTICK_LOG_FORMAT".into(), "text".into()),
                 // Room that stories with a small broker have, too.
                 ("RACKTICK_EVENTS_MAX_BYTES".into(), "16MB".into()),
+                ("RACKTICK_EVIDENCE_MAX_BYTES".into(), "4MB".into()),
             ]),
             broker,
             folder,

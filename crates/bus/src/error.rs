@@ -94,7 +94,7 @@ pub enum BusError {
     /// JetStream has less room left than the stream may take. Nothing was done.
     #[error(
         "{what}: JetStream has too little room left on its disk; give it a larger `max_file_store` in the server's \
-         configuration, or let events take less (RACKTICK_EVENTS_MAX_BYTES)"
+         configuration, or let events and evidence take less (RACKTICK_EVENTS_MAX_BYTES, RACKTICK_EVIDENCE_MAX_BYTES)"
     )]
     NoRoom {
         /// What was asked.

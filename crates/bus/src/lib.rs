@@ -8,6 +8,7 @@ mod deaf;
 mod denied;
 mod error;
 mod listen;
+mod objects;
 mod publish;
 mod pull;
 mod read;
@@ -25,6 +26,7 @@ pub use connect::{
 pub use denied::Act;
 pub use error::BusError;
 pub use listen::{Heard, Listener};
+pub use objects::{Object, Objects};
 pub use publish::{At, Batch, LARGEST_BATCH, Outgoing, Published};
 pub use read::{Reader, Start, StreamState};
 pub use stored::Stored;

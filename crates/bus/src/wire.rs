@@ -32,6 +32,7 @@ pub(crate) mod header {
     pub(crate) const BATCH_COMMIT: &str = "Nats-Batch-Commit";
     pub(crate) const PENDING_MESSAGES: &str = "Nats-Pending-Messages";
     pub(crate) const KV_OPERATION: &str = "KV-Operation";
+    pub(crate) const ROLLUP: &str = "Nats-Rollup";
 }
 
 /// JetStream's error codes that mean something to us.

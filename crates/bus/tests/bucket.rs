@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bus::{Bucket, BusError, Change, Entry, Start, Written};
+use bus::{Bucket, BusError, Change, Entry, Object, Start, Written};
 use model::record::Record;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -253,4 +253,76 @@ async fn an_unknown_outcome_is_never_repeated() {
     broker.kill_9().await;
     let error = machines.update("m1", &claim(2), first).await.unwrap_err();
     assert!(matches!(error, BusError::Unknown { .. }), "{error}");
+}
+
+/// What is stored as an object and read again.
+fn content(length: usize) -> Object {
+    Object::new((0..length).map(|byte| (byte % 251) as u8).collect())
+}
+
+#[tokio::test]
+async fn an_object_is_read_as_it_was_stored_whatever_its_length() {
+    let broker = Broker::start().await;
+    let bus = broker.bus().await;
+    let objects = bus.objects("evidence");
+    assert_eq!(objects.get("none", 1 << 20).await.unwrap(), None);
+    for length in [0, 1, 128 << 10, (128 << 10) + 1, 700_000] {
+        let object = content(length);
+        objects.put("a job", &object).await.unwrap();
+        let read = objects.get("a job", 1 << 20).await.unwrap();
+        assert_eq!(read.as_ref(), Some(&object), "{length}");
+    }
+    let error = objects.get("a job", 699_999).await.unwrap_err();
+    assert!(matches!(error, BusError::Answer { .. }), "{error:?}");
+    // One entry under the name, in the layout that every client of object stores reads.
+    let entries = bus
+        .subjects("OBJ_evidence", "$O.evidence.M.>")
+        .await
+        .unwrap();
+    let subject = "$O.evidence.M.YSBqb2I=";
+    assert_eq!(
+        entries.into_iter().collect::<Vec<_>>(),
+        [(subject.into(), 1)]
+    );
+    let entry = bus.last_on("OBJ_evidence", subject).await.unwrap().unwrap();
+    let entry: Value = serde_json::from_slice(&entry.body).unwrap();
+    assert_eq!(
+        (
+            &entry["name"],
+            &entry["bucket"],
+            &entry["size"],
+            &entry["chunks"]
+        ),
+        (
+            &json!("a job"),
+            &json!("evidence"),
+            &json!(700_000),
+            &json!(6)
+        )
+    );
+    assert_eq!(entry["digest"], content(700_000).digest);
+}
+
+#[tokio::test]
+async fn an_object_of_which_something_is_gone_is_gone_and_a_false_one_is_an_error() {
+    let broker = Broker::start().await;
+    let bus = broker.bus().await;
+    let objects = bus.objects("evidence");
+    objects.put("a job", &content(300_000)).await.unwrap();
+    let first = bus
+        .next_on("OBJ_evidence", "$O.evidence.C.>", 1)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(bus.delete("OBJ_evidence", first.sequence).await.unwrap());
+    assert_eq!(objects.get("a job", 1 << 20).await.unwrap(), None);
+
+    let nuid = first.subject.strip_prefix("$O.evidence.C.").unwrap();
+    let false_entry = json!({"name": "a job", "bucket": "evidence", "nuid": nuid, "size": 300_000 - 131_072,
+        "chunks": 2, "digest": content(1).digest});
+    broker
+        .request("$O.evidence.M.YSBqb2I=", false_entry.to_string())
+        .await;
+    let error = objects.get("a job", 1 << 20).await.unwrap_err();
+    assert!(matches!(error, BusError::Answer { .. }), "{error:?}");
 }

@@ -61,7 +61,7 @@ async fn what_is_set_up_is_as_declared_and_stays_so() {
     let broker = Broker::start().await;
     let bus = broker.connect().await;
     let report = setup(&bus, &declared()).await.unwrap();
-    assert_eq!(report.changes.len(), 10, "{report}");
+    assert_eq!(report.changes.len(), 11, "{report}");
     assert_eq!(report.changes[0], "stream DLQ: created");
     assert_eq!(differences(&bus).await, []);
     assert_eq!(setup(&bus, &declared()).await.unwrap(), Report::default());
@@ -338,5 +338,5 @@ async fn more_room_than_the_server_has_is_refused_with_what_to_do() {
     ] {
         assert!(said.contains(part), "{said}");
     }
-    assert_eq!(setup(&bus, &declared()).await.unwrap().changes.len(), 9);
+    assert_eq!(setup(&bus, &declared()).await.unwrap().changes.len(), 10);
 }

@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use model::cycle::Origin;
 use model::event::{Event, Fact, Job};
 use model::id::{CycleId, JobId};
+use model::image::Image;
 use model::name::{MachineName, RackName};
 use model::outcome::{Counts, FailCause, Outcome, Phase, Skip, SkipReason};
 use support::write;
@@ -82,8 +83,15 @@ fn events() -> Vec<Event> {
         let (machine, skip) = (node(3), Skip::of(SkipReason::NoAgent, "node3"));
         tell(slot, &time("00:02"), Fact::MachineSkipped { machine, skip });
         for (number, minute) in [(1, "01:00"), (2, "02:00")] {
-            let (job, deadline) = (job(slot, number), at("23:00:00"));
-            tell(slot, &time(minute), Fact::JobSubmitted { job, deadline });
+            let submitted = Fact::JobSubmitted {
+                job: job(slot, number),
+                deadline: at("23:00:00"),
+                image: Image {
+                    distro: Some("noble".into()),
+                    kernel: None,
+                },
+            };
+            tell(slot, &time(minute), submitted);
         }
         for (state, minute) in [("waiting", "06:00"), ("provision", "11:00")] {
             let (job, state) = (job(slot, 1), state.to_owned());
@@ -97,6 +105,7 @@ fn events() -> Vec<Event> {
         submitted_at: Some(at("06:01:00")),
         cancel: None,
         device: None,
+        evidence: None,
     };
     let (first, second) = ("06:00:00", "12:00:00");
     tell(first, "06:41:00", finished(job(first, 1), Outcome::Passed));
@@ -386,6 +395,7 @@ fn ends(outcomes: &[&Outcome]) -> Vec<Event> {
             submitted_at: None,
             cancel: None,
             device: None,
+            evidence: None,
         },
     });
     told.collect()

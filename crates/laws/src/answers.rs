@@ -91,6 +91,7 @@ pub fn result(body: &[u8]) {
         outcome,
         statuses: document.statuses,
         device: result.device_info,
+        evidence: None,
         ..place.clone()
     };
     *place = settled;

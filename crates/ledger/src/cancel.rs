@@ -43,6 +43,7 @@ impl Ledger {
             submitted_at: None,
             statuses: Default::default(),
             device: None,
+            evidence: None,
             doubled: None,
             cancel: Some(request.clone()),
         };

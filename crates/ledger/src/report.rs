@@ -62,6 +62,7 @@ fn final_event(machine: &MachineName, job: JobId, settled: &Settled) -> Event {
             submitted_at: settled.submitted_at,
             cancel: settled.cancel.clone(),
             device: settled.device.clone(),
+            evidence: settled.evidence.clone(),
         },
     };
     Event {

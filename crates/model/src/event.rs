@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::body;
 use crate::cycle::{MissedCause, Origin};
+use crate::evidence::Keeping;
 use crate::id::{CycleId, JobId};
+use crate::image::Image;
 use crate::machine::CancelRequest;
 use crate::name::{MachineName, RackName};
 use crate::outcome::{Counts, Outcome, Phase, Skip, SkipReason};
@@ -110,6 +112,9 @@ pub enum Fact {
         job: Job,
         /// When it becomes overdue.
         deadline: Timestamp,
+        /// What it asks to be deployed.
+        #[serde(flatten)]
+        image: Image,
     },
     /// Testflinger refused a job for good.
     #[serde(rename = "racktick.job.rejected")]
@@ -168,6 +173,9 @@ pub enum Fact {
         /// What the agent said of the device.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<Value>,
+        /// What became of its evidence; none of a job that passed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        evidence: Option<Keeping>,
     },
     /// A tick was not run.
     #[serde(rename = "racktick.tick.missed")]

@@ -66,6 +66,10 @@ fn one_of_each() -> Vec<Event> {
         Fact::JobSubmitted {
             job: job.clone(),
             deadline,
+            image: Image {
+                distro: Some("noble".into()),
+                kernel: Some("hwe-24.04".into()),
+            },
         },
         Fact::JobRejected {
             job: job.clone(),
@@ -94,7 +98,11 @@ fn one_of_each() -> Vec<Event> {
             ]),
             submitted_at: Some(slot),
             cancel: Some(cancel),
-            device: Some(json!({"device_ip": "10.0.0.3"})),
+            device: Some(json!({"agent_name": "node3", "device_ip": "10.0.0.3"})),
+            evidence: Some(Keeping::Kept {
+                digest: "SHA-256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=".into(),
+                size: 4711,
+            }),
         },
         Fact::TickMissed {
             origin: Origin::Slot { slot },

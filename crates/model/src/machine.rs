@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::evidence::Keeping;
 use crate::id::{CycleId, JobId};
 use crate::name::RackName;
 use crate::outcome::{Outcome, Phase};
@@ -153,6 +154,9 @@ pub struct Settled {
     /// What the agent said of the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Value>,
+    /// What became of its evidence; none of a job that passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Keeping>,
     /// Present when Testflinger was seen to have the job more often than it should.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubled: Option<Doubled>,

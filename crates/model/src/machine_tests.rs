@@ -42,6 +42,7 @@ fn settled(n: i64, outcome: Outcome) -> Settled {
         submitted_at: None,
         statuses: BTreeMap::new(),
         device: None,
+        evidence: None,
         doubled: None,
         cancel: None,
     }

@@ -182,6 +182,8 @@ pub mod stream {
     pub const EVENTS: &str = "EVENTS";
     /// Dead letters.
     pub const DLQ: &str = "DLQ";
+    /// The messages of the bucket of evidence.
+    pub const EVIDENCE: &str = "OBJ_evidence";
 }
 
 /// The buckets.
@@ -192,6 +194,8 @@ pub mod bucket {
     pub const MACHINES: &str = "machines";
     /// Cycle records by [`super::key::cycle`].
     pub const CYCLES: &str = "cycles";
+    /// Evidence of jobs that did not pass, as objects by [`super::key::evidence`].
+    pub const EVIDENCE: &str = "evidence";
 }
 
 /// Subject patterns for reading and purging.
@@ -240,7 +244,7 @@ pub mod filter {
 
 /// Keys of the buckets.
 pub mod key {
-    use crate::id::CycleId;
+    use crate::id::{CycleId, JobId};
     use crate::name::{MachineName, RackName};
 
     /// A rack's key.
@@ -251,6 +255,11 @@ pub mod key {
     /// A machine's key. Racks that share a machine share its record.
     pub fn machine(machine: &MachineName) -> String {
         machine.token()
+    }
+
+    /// The name of the evidence of a job.
+    pub fn evidence(job: JobId) -> String {
+        job.to_string()
     }
 
     /// A cycle's key.

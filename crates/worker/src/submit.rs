@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use ledger::{Ledger, LedgerError, MachineEntry};
 use model::event::{Event, Fact, Job};
 use model::id::{CycleId, JobId};
+use model::image::Image;
 use model::machine::{Claim, Running, Settled, Submitting};
 use model::outcome::{Outcome, Skip, SkipReason};
 use model::task::{Submit, Watch};
@@ -325,6 +326,7 @@ impl Handler {
             submitted_at: None,
             statuses: Default::default(),
             device: None,
+            evidence: None,
             doubled: None,
             cancel: None,
         }
@@ -337,10 +339,15 @@ fn submitted(task: &Submit, at: Timestamp, deadline: Timestamp) -> Event {
         machine: task.machine.clone(),
         job: task.job,
     };
+    let image = Image::of(&task.document);
     Event {
         time: at,
         rack: task.rack.clone(),
         cycle: task.cycle,
-        fact: Fact::JobSubmitted { job, deadline },
+        fact: Fact::JobSubmitted {
+            job,
+            deadline,
+            image,
+        },
     }
 }

@@ -12,7 +12,7 @@ use super::{Config, Topology, is_work_queue};
 /// A thing of a topology.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Item {
-    /// A stream, or a bucket by its stream's name (`KV_racks`).
+    /// A stream, or a bucket by its stream's name (`KV_racks`, `OBJ_evidence`).
     Stream(String),
     /// A consumer.
     Consumer {
@@ -26,7 +26,10 @@ pub enum Item {
 impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stream(name) => match name.strip_prefix("KV_") {
+            Self::Stream(name) => match name
+                .strip_prefix("KV_")
+                .or_else(|| name.strip_prefix("OBJ_"))
+            {
                 Some(bucket) => write!(f, "bucket {bucket}"),
                 None => write!(f, "stream {name}"),
             },

@@ -26,7 +26,7 @@ pub use standing::{Follower, Standing, Work};
 /// The configuration of one server for racktick, as in `nats/server.conf`.
 pub const SERVER_CONF: &str = include_str!("../../../../nats/server.conf");
 
-const STREAMS: [&str; 7] = [
+const STREAMS: [&str; 8] = [
     include_str!("../../../../nats/streams/RACK.json"),
     include_str!("../../../../nats/streams/TASK.json"),
     include_str!("../../../../nats/streams/EVENTS.json"),
@@ -34,6 +34,7 @@ const STREAMS: [&str; 7] = [
     include_str!("../../../../nats/streams/KV_racks.json"),
     include_str!("../../../../nats/streams/KV_machines.json"),
     include_str!("../../../../nats/streams/KV_cycles.json"),
+    include_str!("../../../../nats/streams/OBJ_evidence.json"),
 ];
 
 const CONSUMERS: [(TaskKind, &str); 3] = [
@@ -74,7 +75,7 @@ pub struct Topology {
     pub consumers: BTreeMap<(String, String), Config>,
 }
 
-/// How long events are kept: whichever limit is reached first.
+/// How long events or evidence are kept: whichever limit is reached first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// How long.
@@ -83,8 +84,22 @@ pub struct Retention {
     pub bytes: u64,
 }
 
+impl Retention {
+    /// What the file of the bucket of evidence says: 30 days or 1 GB.
+    pub const EVIDENCE: Self = Self {
+        age: Duration::from_secs(30 * 24 * 60 * 60),
+        bytes: 1_000_000_000,
+    };
+
+    fn set(&self, config: &mut Config) {
+        let age = u64::try_from(self.age.as_nanos()).unwrap_or(u64::MAX);
+        config["max_age"] = age.into();
+        config["max_bytes"] = self.bytes.into();
+    }
+}
+
 impl Default for Retention {
-    /// What the file says: 30 days or 2 GB.
+    /// What the file of the events says: 30 days or 2 GB.
     fn default() -> Self {
         Self {
             age: Duration::from_secs(30 * 24 * 60 * 60),
@@ -108,10 +123,7 @@ impl Topology {
         };
         let mut streams: BTreeMap<_, _> = STREAMS.into_iter().map(read).collect();
         if let Some(config) = streams.get_mut(stream::EVENTS) {
-            config["max_age"] = u64::try_from(events.age.as_nanos())
-                .unwrap_or(u64::MAX)
-                .into();
-            config["max_bytes"] = events.bytes.into();
+            events.set(config);
         }
         let consumers = CONSUMERS
             .into_iter()
@@ -121,6 +133,15 @@ impl Topology {
             })
             .collect();
         Self { streams, consumers }
+    }
+
+    /// The same with evidence kept this long.
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: Retention) -> Self {
+        if let Some(config) = self.streams.get_mut(stream::EVIDENCE) {
+            evidence.set(config);
+        }
+        self
     }
 
     /// The same with every stream and bucket kept on this many servers, and with them their consumers. Where nothing

@@ -81,7 +81,7 @@ async fn what_was_kept_once_is_kept_three_times_and_nothing_of_it_is_lost() {
 
     // A role reports what differs and changes nothing.
     let differences = ensure(&bus, &on(Some(3))).await.unwrap();
-    assert_eq!(differences.len(), 7, "{differences:?}");
+    assert_eq!(differences.len(), 8, "{differences:?}");
     assert!(
         differences
             .iter()

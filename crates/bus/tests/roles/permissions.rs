@@ -136,6 +136,13 @@ const PUBLISH: &[(&str, &[Who])] = &[
         EVERYBODY_BUT_OBSERVERS,
     ),
     ("$JS.API.STREAM.MSG.GET.KV_cycles", EVERYBODY_BUT_OBSERVERS),
+    (
+        "$JS.API.STREAM.MSG.GET.OBJ_evidence",
+        &[Role(Dashboard), Role(Operator)],
+    ),
+    ("$O.evidence.M.x", &[Role(Worker)]),
+    ("$O.evidence.C.x", &[Role(Worker)]),
+    ("$JS.API.STREAM.PURGE.OBJ_evidence", &[]),
     ("$JS.API.STREAM.MSG.GET.OTHER", &[]),
     ("$JS.API.DIRECT.GET.EVENTS", &[Role(Operator)]),
     (

@@ -34,7 +34,9 @@ impl Config {
 
     /// What the broker shall have of streams, consumers and buckets.
     pub(crate) fn topology(&self) -> Topology {
-        Topology::declared(self.events).with_replicas(self.nats.replicas.map(|replicas| replicas.0))
+        Topology::declared(self.events)
+            .with_evidence(self.evidence)
+            .with_replicas(self.nats.replicas.map(|replicas| replicas.0))
     }
 
     /// The role whose key is in use, when the key's file says so.

@@ -50,6 +50,8 @@ pub(crate) struct Config {
     /// Limits of HTTP calls, in real time.
     pub(crate) http: Limits,
     pub(crate) events: Retention,
+    /// How long evidence is kept.
+    pub(crate) evidence: Retention,
     pub(crate) dashboard: Dashboard,
     pub(crate) log: Log,
     pub(crate) policy: Policy,
@@ -224,7 +226,11 @@ impl Reader<'_> {
         );
         let (nats, testflinger) = (self.nats(), self.testflinger());
         let (worker, http) = (self.worker(), self.http());
-        let (events, log) = (self.events(), self.log());
+        let (events, log) = (
+            self.retention(Key::EventsMaxAge, Key::EventsMaxBytes),
+            self.log(),
+        );
+        let evidence = self.retention(Key::EvidenceMaxAge, Key::EvidenceMaxBytes);
         let dashboard = self.dashboard();
         let (adhoc_racks, min_every, settle, speed) = (top.0?, top.1?, top.2?, top.3?);
         let http = http?;
@@ -247,6 +253,7 @@ impl Reader<'_> {
             worker: worker?,
             http,
             events: events?,
+            evidence: evidence?,
             dashboard: dashboard?,
             log: log?,
             policy: Policy::default().with(&self.resolved.file.policy),
@@ -404,11 +411,8 @@ impl Reader<'_> {
         })
     }
 
-    fn events(&self) -> Option<Retention> {
-        let (age, bytes) = (
-            self.maybe(Key::EventsMaxAge),
-            self.maybe::<Bytes>(Key::EventsMaxBytes),
-        );
+    fn retention(&self, age: Key, bytes: Key) -> Option<Retention> {
+        let (age, bytes) = (self.maybe(age), self.maybe::<Bytes>(bytes));
         Some(Retention {
             age: age?,
             bytes: bytes?.0,

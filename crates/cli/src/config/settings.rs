@@ -135,6 +135,12 @@ settings! {
     /// How much room events may take; the oldest go first. `racktick setup` applies it.
     EventsMaxBytes: "events.max_bytes", "RACKTICK_EVENTS_MAX_BYTES" = "2GB";
 
+    /// How long evidence of jobs that did not pass is kept: as long as the events that name it. `racktick setup` applies
+    /// it.
+    EvidenceMaxAge: "evidence.max_age", "RACKTICK_EVIDENCE_MAX_AGE" = "30d";
+    /// How much room evidence may take; the oldest goes first. `racktick setup` applies it.
+    EvidenceMaxBytes: "evidence.max_bytes", "RACKTICK_EVIDENCE_MAX_BYTES" = "1GB";
+
     /// Where `racktick dashboard` serves pages and API. The loopback address: others reach it only when you say so.
     DashboardListen: "dashboard.listen", "RACKTICK_DASHBOARD_LISTEN" = "127.0.0.1:8000";
     /// The dashboard's history file. It can be deleted, and is made anew from the events that the broker still has.

@@ -73,9 +73,11 @@ impl<'c> Fold<'c> {
             )?,
             machine: prepare("INSERT INTO machines (machine) VALUES (?1) ON CONFLICT DO NOTHING")?,
             submitted: prepare(
-                "INSERT INTO jobs (cycle, machine, job, rack, submitted_at, deadline) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                "INSERT INTO jobs (cycle, machine, job, rack, submitted_at, deadline, distro, kernel)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                  ON CONFLICT (cycle, machine) DO UPDATE SET
-                     submitted_at = excluded.submitted_at, deadline = excluded.deadline",
+                     submitted_at = excluded.submitted_at, deadline = excluded.deadline,
+                     distro = excluded.distro, kernel = excluded.kernel",
             )?,
             progressed: prepare(
                 "INSERT INTO jobs (cycle, machine, job, rack, state, state_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -243,9 +245,14 @@ impl<'c> Fold<'c> {
             ..Over::default()
         };
         match &event.fact {
-            Fact::JobSubmitted { deadline, .. } => {
-                self.submitted
-                    .execute(params![cycle, machine, id, rack, at, nanos(*deadline)])?;
+            Fact::JobSubmitted {
+                deadline, image, ..
+            } => {
+                let deadline = nanos(*deadline);
+                let (distro, kernel) = (&image.distro, &image.kernel);
+                self.submitted.execute(params![
+                    cycle, machine, id, rack, at, deadline, distro, kernel
+                ])?;
                 Ok(())
             }
             // The one that is the latest may not be that any more.
@@ -283,6 +290,7 @@ impl<'c> Fold<'c> {
                 submitted_at,
                 cancel,
                 device,
+                evidence,
                 ..
             } => {
                 let (cause, phase, exit_code) = match verdict {
@@ -307,6 +315,7 @@ impl<'c> Fold<'c> {
                     statuses: Some(json(statuses)),
                     cancel: cancel.as_ref().map(json),
                     device: device.as_ref().map(json),
+                    evidence: evidence.as_ref().map(json),
                     ..about_job
                 };
                 self.outcomes.write(&over)

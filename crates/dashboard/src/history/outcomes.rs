@@ -27,6 +27,7 @@ pub(super) struct Over<'a> {
     pub(super) statuses: Option<String>,
     pub(super) cancel: Option<String>,
     pub(super) device: Option<String>,
+    pub(super) evidence: Option<String>,
 }
 
 /// The statements of one transaction, and what they have added up.
@@ -56,15 +57,17 @@ impl<'c> Outcomes<'c> {
             )?,
             over: prepare(
                 "INSERT INTO jobs (cycle, machine, job, rack, outcome, outcome_at, cause, phase, exit_code, http_status,
-                     message, claimed_at, statuses, cancel, device, deploys, proved_at, streak, since, passed_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+                     message, claimed_at, statuses, cancel, device, deploys, proved_at, streak, since, passed_at,
+                     evidence)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+                     ?21)
                  ON CONFLICT (cycle, machine) DO UPDATE SET
                      outcome = excluded.outcome, outcome_at = excluded.outcome_at, cause = excluded.cause,
                      phase = excluded.phase, exit_code = excluded.exit_code, http_status = excluded.http_status,
                      message = excluded.message, claimed_at = excluded.claimed_at, statuses = excluded.statuses,
                      cancel = excluded.cancel, device = excluded.device, deploys = excluded.deploys,
                      proved_at = excluded.proved_at, streak = excluded.streak, since = excluded.since,
-                     passed_at = excluded.passed_at",
+                     passed_at = excluded.passed_at, evidence = excluded.evidence",
             )?,
             latest: prepare(
                 "UPDATE machines SET cycle = ?2, outcome = ?3, outcome_at = ?4, cause = ?5, phase = ?6, exit_code = ?7,
@@ -162,6 +165,7 @@ impl<'c> Outcomes<'c> {
             streak,
             since,
             passed_at,
+            over.evidence,
         ])?;
         if standing.is_none() {
             let from = before.map_or(at, |(before, _)| before.min(at));

@@ -1,7 +1,9 @@
 //! One job.
 
 use jiff::Timestamp;
+use model::evidence::Keeping;
 use model::id::{CycleId, JobId};
+use model::image::Image;
 use model::machine::CancelRequest;
 use model::name::{MachineName, RackName};
 use model::outcome::{Outcome, Phase};
@@ -90,6 +92,11 @@ pub struct JobView {
     pub cancel: Option<CancelRequest>,
     /// What the agent said of the device.
     pub device: Option<Value>,
+    /// What it asked to be deployed.
+    #[serde(flatten)]
+    pub image: Image,
+    /// What became of its evidence; none of a job that passed or is not over.
+    pub evidence: Option<Keeping>,
 }
 
 /// The columns that [`summary`] reads, of a `jobs` named `j`.
@@ -127,25 +134,27 @@ impl Reading<'_> {
     /// When the file cannot be read.
     pub fn job(&self, job: JobId) -> Result<Option<JobView>> {
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT {SUMMARY}, j.statuses, j.cancel, j.device FROM jobs j WHERE j.job = ?1"
+            "SELECT {SUMMARY}, j.statuses, j.cancel, j.device, j.distro, j.kernel, j.evidence FROM jobs j WHERE j.job = ?1"
         ))?;
         let found = statement.query_row([job.to_bytes()], |row| {
             let statuses: BTreeMap<Phase, i64> = row::json(row, "statuses")?.unwrap_or_default();
-            let (cancel, device) = (row::json(row, "cancel")?, row::json(row, "device")?);
-            Ok((summary(row)?, statuses, cancel, device))
+            let job = summary(row)?;
+            let looks = self.looks(job.cycle, &job.machine)?;
+            Ok(JobView {
+                as_of: self.as_of()?,
+                phases: phases(&looks, &statuses, job.outcome_at),
+                looks,
+                job,
+                cancel: row::json(row, "cancel")?,
+                device: row::json(row, "device")?,
+                image: Image {
+                    distro: row.get("distro")?,
+                    kernel: row.get("kernel")?,
+                },
+                evidence: row::json(row, "evidence")?,
+            })
         });
-        let Some((job, statuses, cancel, device)) = found.optional()? else {
-            return Ok(None);
-        };
-        let looks = self.looks(job.cycle, &job.machine)?;
-        Ok(Some(JobView {
-            as_of: self.as_of()?,
-            phases: phases(&looks, &statuses, job.outcome_at),
-            looks,
-            job,
-            cancel,
-            device,
-        }))
+        found.optional()
     }
 
     fn looks(&self, cycle: CycleId, machine: &MachineName) -> Result<Vec<Look>> {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use model::cycle::{MissedCause, Origin};
 use model::event::{Event, Fact, Job};
+use model::evidence::Keeping;
 use model::id::{CycleId, JobId};
+use model::image::Image;
 use model::machine::{CancelCause, CancelRequest};
 use model::name::{MachineName, RackName};
 use model::outcome::{Counts, FailCause, LostCause, Outcome, Phase, Skip, SkipReason};
@@ -155,6 +157,12 @@ impl Teller {
             let submitted = Fact::JobSubmitted {
                 job: job.clone(),
                 deadline,
+                image: Image {
+                    distro: Some(
+                        (*["noble", "jammy"].choose(&mut self.random).unwrap()).to_owned(),
+                    ),
+                    kernel: None,
+                },
             };
             tell(begin, submitted);
             for (state, after) in [("waiting", 300), ("provision", 600), ("test", 900)] {
@@ -174,6 +182,10 @@ impl Teller {
                 at: slot,
             });
             outcomes.push(verdict.clone());
+            let evidence = (verdict != Outcome::Passed).then(|| Keeping::Kept {
+                digest: "SHA-256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=".into(),
+                size: 4711,
+            });
             tell(
                 over,
                 Fact::JobFinished {
@@ -183,6 +195,7 @@ impl Teller {
                     submitted_at: Some(slot + SignedDuration::from_secs(begin)),
                     cancel,
                     device: Some(serde_json::json!({"device_ip": "10.0.0.3"})),
+                    evidence,
                 },
             );
         }

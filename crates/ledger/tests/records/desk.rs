@@ -118,6 +118,7 @@ impl Desk {
             submitted_at: None,
             statuses: BTreeMap::new(),
             device: None,
+            evidence: None,
             doubled: None,
             cancel: None,
         }

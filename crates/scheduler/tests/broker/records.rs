@@ -111,6 +111,7 @@ pub(crate) fn settled(record: &CycleRecord, name: &str) -> MachineRecord {
         submitted_at: None,
         statuses: BTreeMap::new(),
         device: None,
+        evidence: None,
         doubled: None,
         cancel: None,
     };

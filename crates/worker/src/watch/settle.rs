@@ -81,6 +81,7 @@ pub(super) fn verdict(claim: &Claim, result: Option<JobResult>) -> Option<Settle
         submitted_at,
         statuses,
         device,
+        evidence: None,
         doubled,
         cancel,
     })

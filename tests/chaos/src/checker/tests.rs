@@ -61,6 +61,7 @@ fn finished(verdict: Outcome) -> Told {
         submitted_at: None,
         cancel: None,
         device: None,
+        evidence: None,
     })
 }
 
