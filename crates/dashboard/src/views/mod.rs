@@ -9,6 +9,7 @@ mod job;
 mod machine;
 mod page;
 mod phase;
+mod place;
 mod rack;
 mod row;
 mod trends;
@@ -25,6 +26,7 @@ pub use job::{Doubled, JobSummary, JobView, Look, Verdict};
 pub use machine::MachineView;
 pub use page::{BadCursor, Cursor, Page};
 pub use phase::PhaseView;
+pub use place::{BadPlace, Followed, Place};
 pub use rack::{RackMachine, RackView};
 pub use trends::{Day, Flaky, Trends};
 

@@ -6,6 +6,7 @@ mod access;
 mod actions;
 mod api;
 mod dashboard;
+mod events;
 mod live;
 mod metrics;
 mod pages;

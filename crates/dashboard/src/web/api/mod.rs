@@ -1,12 +1,14 @@
 //! The same answers as JSON, under `/api/v1`.
 
+mod follow;
+
 use std::fmt::Display;
 use std::str::FromStr;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{ACCEPT, CACHE_CONTROL, HeaderMap, VARY};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -15,10 +17,11 @@ use model::name::{MachineName, RackName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::access::Visitor;
 use super::pages::trends::Span;
 use super::problem::Problem;
 use super::site::{Moment, Site};
-use crate::views::{Cursor, EventFilter};
+use crate::views::{Cursor, EventFilter, Place};
 
 /// How many entries a page has unless it is said, and how many at most.
 const LIMIT: (usize, usize) = (100, 1000);
@@ -70,15 +73,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     }
 }
 
+fn bad(why: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, why)
+}
+
 fn bad_query(error: &QueryRejection) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, error.body_text())
+    bad(error.body_text())
 }
 
 /// A part of the address as what it stands for.
 fn named<T: FromStr<Err: Display>>(text: &str) -> Result<T, Problem> {
-    text.parse().map_err(|error: T::Err| {
-        Problem::new(StatusCode::BAD_REQUEST, format!("`{text}`: {error}"))
-    })
+    text.parse()
+        .map_err(|error: T::Err| bad(format!("`{text}`: {error}")))
 }
 
 async fn answer<T: Serialize + Send + 'static>(
@@ -169,15 +175,39 @@ async fn job(State(site): State<Site>, Path(job): Path<String>) -> Answer {
     one(site, move |moment| moment.reading.job(job)).await
 }
 
+/// Where to go on with following events, for who cannot send a header.
+#[derive(Debug, Clone, Deserialize)]
+struct Following {
+    last_event_id: Option<Place>,
+}
+
 async fn events(
     State(site): State<Site>,
+    headers: HeaderMap,
+    visitor: Visitor,
     Asked(filter): Asked<EventFilter>,
     Asked(piece): Asked<Piece>,
+    Asked(following): Asked<Following>,
 ) -> Answer {
-    answer(site, move |moment| {
-        moment.reading.events(&filter, piece.after, piece.limit())
-    })
-    .await
+    let mut answer = if Site::is_live(&headers) {
+        if piece.after.is_some() || piece.limit.is_some() {
+            return Err(bad(
+                "`after` and `limit` are for lists: who follows events says after which one with `Last-Event-ID`",
+            ));
+        }
+        let after = follow::wanted(&headers, following.last_event_id)?;
+        match follow::events(site, visitor, filter, after).await {
+            Ok(events) => events.into_response(),
+            Err(error) => return Err(Problem::broken(&error)),
+        }
+    } else {
+        answer(site, move |moment| {
+            moment.reading.events(&filter, piece.after, piece.limit())
+        })
+        .await?
+    };
+    answer.headers_mut().insert(VARY, ACCEPT.into());
+    Ok(answer)
 }
 
 async fn system(State(site): State<Site>) -> Answer {
@@ -186,10 +216,7 @@ async fn system(State(site): State<Site>) -> Answer {
 
 async fn trends(State(site): State<Site>, Asked(span): Asked<Span>) -> Answer {
     if !span.is_sensible() {
-        return Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "`days` is a number from 1 to 3650",
-        ));
+        return Err(bad("`days` is a number from 1 to 3650"));
     }
     answer(site, move |moment| {
         moment.reading.trends(span.from(moment.now()))
