@@ -24,7 +24,7 @@ pub use event::{EventFilter, EventView, Events};
 pub use fleet::{Fleet, RackCard, Totals};
 pub use job::{Doubled, JobSummary, JobView, Look, Verdict};
 pub use machine::MachineView;
-pub use page::{BadCursor, Cursor, Page};
+pub use page::{BadCursor, Cursor, List, Page};
 pub use phase::PhaseView;
 pub use place::{BadPlace, Followed, Place};
 pub use rack::{RackMachine, RackView};

@@ -81,7 +81,8 @@ async fn nothing_is_lost_and_nothing_comes_twice_however_often_one_is_cut_off() 
     };
     let mut came: Vec<String> = came.iter().map(|(_, data)| known_by(data)).collect();
     let mut expected = expected;
-    (came.sort(), expected.sort());
+    came.sort();
+    expected.sort();
     assert_eq!(came, expected);
 }
 

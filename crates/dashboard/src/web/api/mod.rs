@@ -1,27 +1,33 @@
 //! The same answers as JSON, under `/api/v1`.
 
 mod follow;
+mod view;
 
 use std::fmt::Display;
 use std::str::FromStr;
 
+use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
-use axum::http::header::{ACCEPT, CACHE_CONTROL, HeaderMap, VARY};
+use axum::http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, VARY,
+};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use jiff::Timestamp;
 use model::name::{MachineName, RackName};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::access::Visitor;
+use super::etag;
 use super::pages::trends::Span;
 use super::problem::Problem;
 use super::site::{Moment, Site};
-use crate::views::{Cursor, EventFilter, Place};
+use crate::views::{Cursor, EventFilter, List, Page, Place};
+use view::View;
 
 /// How many entries a page has unless it is said, and how many at most.
 const LIMIT: (usize, usize) = (100, 1000);
@@ -87,23 +93,67 @@ fn named<T: FromStr<Err: Display>>(text: &str) -> Result<T, Problem> {
         .map_err(|error: T::Err| bad(format!("`{text}`: {error}")))
 }
 
-async fn answer<T: Serialize + Send + 'static>(
+/// Says on every answer, also on those without a body, as of when it is true.
+const AS_OF: HeaderName = HeaderName::from_static("racktick-as-of");
+
+/// A view, as bytes.
+struct Told {
+    as_of: Option<Timestamp>,
+    tag: HeaderValue,
+    body: Vec<u8>,
+}
+
+impl Told {
+    fn of<T: View>(mut view: T) -> rusqlite::Result<Self> {
+        let write =
+            |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
+        // As of when it is true changes all the time, and what is true does not.
+        let moment = std::mem::take(view.moment());
+        let tag = etag::weak(&view).map_err(write)?;
+        let as_of = moment.into();
+        *view.moment() = moment;
+        let body = serde_json::to_vec(&view).map_err(write)?;
+        Ok(Self { as_of, tag, body })
+    }
+}
+
+impl IntoResponse for Told {
+    fn into_response(self) -> Response {
+        let kind = HeaderValue::from_static("application/json");
+        // Whoever keeps it asks whether it is still so, and is asked for the token then.
+        let keep = HeaderValue::from_static("private, no-cache");
+        let headers = [
+            (CONTENT_TYPE, kind),
+            (CACHE_CONTROL, keep),
+            (ETAG, self.tag),
+        ];
+        let mut answer = (headers, self.body).into_response();
+        let as_of = self.as_of.map(|at| HeaderValue::try_from(at.to_string()));
+        if let Some(Ok(as_of)) = as_of {
+            answer.headers_mut().insert(AS_OF, as_of);
+        }
+        answer
+    }
+}
+
+async fn answer<T: View>(
     site: Site,
     question: impl FnOnce(&Moment) -> rusqlite::Result<T> + Send + 'static,
 ) -> Answer {
-    match site.ask(question).await {
-        Ok(found) => Ok(([(CACHE_CONTROL, "no-store")], Json(found)).into_response()),
+    match site.ask(|moment| Told::of(question(moment)?)).await {
+        Ok(told) => Ok(told.into_response()),
         Err(error) => Err(Problem::broken(&error)),
     }
 }
 
 /// The same where nothing may be found.
-async fn one<T: Serialize + Send + 'static>(
+async fn one<T: View>(
     site: Site,
     question: impl FnOnce(&Moment) -> rusqlite::Result<Option<T>> + Send + 'static,
 ) -> Answer {
-    match site.ask(question).await {
-        Ok(Some(found)) => Ok(([(CACHE_CONTROL, "no-store")], Json(found)).into_response()),
+    let found = site.ask(|moment| question(moment)?.map(Told::of).transpose());
+    match found.await {
+        Ok(Some(told)) => Ok(told.into_response()),
         Ok(None) => Err(Problem::new(
             StatusCode::NOT_FOUND,
             "no event has told of it, or it is older than what is kept",
@@ -112,12 +162,30 @@ async fn one<T: Serialize + Send + 'static>(
     }
 }
 
+/// A piece of a list, as of the moment of the reading.
+fn listed<T>(moment: &Moment, page: rusqlite::Result<Page<T>>) -> rusqlite::Result<List<T>> {
+    Ok(List {
+        as_of: moment.reading.as_of()?,
+        page: page?,
+    })
+}
+
 async fn fleet(State(site): State<Site>) -> Answer {
     answer(site, |moment| moment.reading.fleet()).await
 }
 
 async fn racks(State(site): State<Site>) -> Answer {
-    answer(site, |moment| moment.reading.racks()).await
+    answer(site, |moment| {
+        let racks = moment.reading.racks()?;
+        listed(
+            moment,
+            Ok(Page {
+                items: racks,
+                next: None,
+            }),
+        )
+    })
+    .await
 }
 
 async fn rack(State(site): State<Site>, Path(rack): Path<String>) -> Answer {
@@ -132,16 +200,16 @@ async fn cycles_of(
 ) -> Answer {
     let rack: RackName = named(&rack)?;
     answer(site, move |moment| {
-        moment
-            .reading
-            .cycles(Some(&rack), piece.after, piece.limit())
+        let (after, limit) = (piece.after, piece.limit());
+        listed(moment, moment.reading.cycles(Some(&rack), after, limit))
     })
     .await
 }
 
 async fn cycles(State(site): State<Site>, Asked(piece): Asked<Piece>) -> Answer {
     answer(site, move |moment| {
-        moment.reading.cycles(None, piece.after, piece.limit())
+        let (after, limit) = (piece.after, piece.limit());
+        listed(moment, moment.reading.cycles(None, after, limit))
     })
     .await
 }
@@ -163,9 +231,11 @@ async fn decisions(
 ) -> Answer {
     let machine: MachineName = named(&machine)?;
     answer(site, move |moment| {
-        moment
-            .reading
-            .decisions_about(&machine, piece.after, piece.limit())
+        let (after, limit) = (piece.after, piece.limit());
+        listed(
+            moment,
+            moment.reading.decisions_about(&machine, after, limit),
+        )
     })
     .await
 }
