@@ -13,6 +13,7 @@ mod place;
 mod rack;
 mod row;
 mod trends;
+mod verdict;
 
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
@@ -29,6 +30,7 @@ pub use phase::PhaseView;
 pub use place::{BadPlace, Followed, Place};
 pub use rack::{RackMachine, RackView};
 pub use trends::{Day, Flaky, Trends};
+pub use verdict::{BadWhen, JobOver, OverFilter, When};
 
 use crate::history::Reading;
 use crate::history::time::time;

@@ -12,3 +12,4 @@ mod metrics;
 mod pages;
 #[path = "../support/mod.rs"]
 mod support;
+mod verdicts;

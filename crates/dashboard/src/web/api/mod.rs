@@ -1,6 +1,7 @@
 //! The same answers as JSON, under `/api/v1`.
 
 mod follow;
+mod verdicts;
 mod view;
 
 use std::fmt::Display;
@@ -26,7 +27,7 @@ use super::etag;
 use super::pages::trends::Span;
 use super::problem::Problem;
 use super::site::{Moment, Site};
-use crate::views::{Cursor, EventFilter, List, Page, Place};
+use crate::views::{Cursor, EventFilter, List, OverFilter, Page, Place};
 use view::View;
 
 /// How many entries a page has unless it is said, and how many at most.
@@ -46,6 +47,7 @@ pub(super) fn routes() -> Router<Site> {
         .route("/machines/{machine}/decisions", get(decisions))
         .route("/jobs/{job}", get(job))
         .route("/events", get(events))
+        .route("/verdicts.csv", get(verdicts))
         .route("/trends", get(trends))
         .route("/system", get(system))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
@@ -278,6 +280,10 @@ async fn events(
     };
     answer.headers_mut().insert(VARY, ACCEPT.into());
     Ok(answer)
+}
+
+async fn verdicts(State(site): State<Site>, Asked(filter): Asked<OverFilter>) -> Answer {
+    verdicts::answer(site, filter).await
 }
 
 async fn system(State(site): State<Site>) -> Answer {

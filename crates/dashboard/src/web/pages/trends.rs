@@ -63,13 +63,13 @@ fn page(moment: &Moment, span: &Span) -> Result<Page> {
     let trends = moment.reading.trends(span.from(moment.now()))?;
     Ok(Page::new("Trends")
         .at("/trends")
-        .part("span", choice(span))
+        .part("span", choice(span, trends.from))
         .section("racks", "Pass rate by rack and day", racks(&trends))
         .section("flaky", "Most flaky machines", flaky(&trends))
         .section("longest", "Longest without a deployment", longest(&trends)))
 }
 
-fn choice(span: &Span) -> Markup {
+fn choice(span: &Span, from: Timestamp) -> Markup {
     html! {
         p { "The last "
             @for days in SPANS {
@@ -78,6 +78,7 @@ fn choice(span: &Span) -> Markup {
                 }
                 " "
             }
+            a href={ "/api/v1/verdicts.csv?since=" (from) } download { "Verdicts as CSV" }
         }
     }
 }
