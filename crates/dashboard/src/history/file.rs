@@ -9,7 +9,11 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::{HistoryError, is_damage};
 
 /// Steps from one version of the file to the next, the oldest first. The version is how many were taken.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("evidence.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("evidence.sql"),
+    include_str!("numbers.sql"),
+];
 
 /// Tells the file from other files of SQLite's: "rkth".
 const APPLICATION: i32 = 0x726b_7468;

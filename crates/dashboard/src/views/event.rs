@@ -7,6 +7,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{Params, Result, Row};
 use serde::{Deserialize, Serialize};
 
+use super::place::Place;
 use super::{AsOf, Cursor, Page, row};
 use crate::history::Reading;
 
@@ -48,6 +49,8 @@ pub struct EventFilter {
 pub struct Events {
     /// As of when.
     pub as_of: AsOf,
+    /// From here on, what is not in the list yet is followed.
+    pub last_event_id: Place,
     /// The events, the newest first.
     #[serde(flatten)]
     pub page: Page<EventView>,
@@ -61,7 +64,7 @@ const FREQUENT: [&str; 4] = [
     "machine.skipped",
 ];
 
-const EVENTS: &str = "SELECT e.rowid AS number, e.at, e.kind, e.rack, e.cycle, e.machine, CASE e.kind
+pub(super) const EVENTS: &str = "SELECT e.number, e.at, e.kind, e.rack, e.cycle, e.machine, CASE e.kind
         WHEN 'machine.skipped' THEN d.reason
         WHEN 'job.finished' THEN j.outcome
         WHEN 'cycle.failed' THEN c.cause
@@ -86,7 +89,7 @@ impl Reading<'_> {
         let after = after.unwrap_or(Cursor::NEWEST);
         let cycle = filter.cycle.map(CycleId::to_bytes);
         let (number, limit_and_one) = (after.row(), limit + 1);
-        let mut conditions = String::from("(e.at, e.rowid) < (?1, ?2)");
+        let mut conditions = String::from("(e.at, e.number) < (?1, ?2)");
         let mut values: Vec<&dyn ToSql> = vec![&after.at, &number];
         let rack = filter.rack.as_ref().map(RackName::as_str);
         let machine = filter.machine.as_ref().map(MachineName::as_str);
@@ -130,11 +133,12 @@ impl Reading<'_> {
         }
         values.push(&limit_and_one);
         let which = format!(
-            "WHERE {conditions} ORDER BY e.at DESC, e.rowid DESC LIMIT ?{}",
+            "WHERE {conditions} ORDER BY e.at DESC, e.number DESC LIMIT ?{}",
             values.len()
         );
         Ok(Events {
             as_of: self.as_of()?,
+            last_event_id: self.last_place()?,
             page: Page::of(self.event_rows(&which, values.as_slice())?, limit),
         })
     }
@@ -142,7 +146,7 @@ impl Reading<'_> {
     /// What happened to a cycle itself, the oldest first.
     pub(super) fn timeline(&self, cycle: CycleId) -> Result<Vec<EventView>> {
         let found = self.event_rows(
-            "WHERE e.cycle = ?1 AND e.machine = '' ORDER BY e.at, e.rowid",
+            "WHERE e.cycle = ?1 AND e.machine = '' ORDER BY e.at, e.number",
             [cycle.to_bytes()],
         )?;
         Ok(found.into_iter().map(|(_, event)| event).collect())
@@ -159,7 +163,7 @@ impl Reading<'_> {
     }
 }
 
-fn event(row: &Row) -> Result<EventView> {
+pub(super) fn event(row: &Row) -> Result<EventView> {
     let kind: String = row.get("kind")?;
     let cycle = row::cycle(row, "cycle")?;
     let machine = row::machine(row, "machine")?;

@@ -9,9 +9,11 @@ mod job;
 mod machine;
 mod page;
 mod phase;
+mod place;
 mod rack;
 mod row;
 mod trends;
+mod verdict;
 
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
@@ -23,10 +25,12 @@ pub use event::{EventFilter, EventView, Events};
 pub use fleet::{Fleet, RackCard, Totals};
 pub use job::{Doubled, JobSummary, JobView, Look, Verdict};
 pub use machine::MachineView;
-pub use page::{BadCursor, Cursor, Page};
+pub use page::{BadCursor, Cursor, List, Page};
 pub use phase::PhaseView;
+pub use place::{BadPlace, Followed, Place};
 pub use rack::{RackMachine, RackView};
 pub use trends::{Day, Flaky, Trends};
+pub use verdict::{BadWhen, JobOver, OverFilter, When};
 
 use crate::history::Reading;
 use crate::history::time::time;

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::AsOf;
+
 /// A piece of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
@@ -13,6 +15,16 @@ pub struct Page<T> {
     /// Where the next piece begins; `None`: this is the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Cursor>,
+}
+
+/// A piece of a list, and as of when it is true.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List<T> {
+    /// As of when.
+    pub as_of: AsOf,
+    /// The piece.
+    #[serde(flatten)]
+    pub page: Page<T>,
 }
 
 /// A place in a list: everything after it is older. It stays what it is when the list grows.

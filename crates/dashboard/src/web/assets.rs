@@ -2,8 +2,10 @@
 
 use axum::extract::Path;
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue};
 use axum::response::{IntoResponse, Response};
+
+use super::etag;
 
 const STYLE: &str = include_str!("assets/style.css");
 const SCRIPT: &str = include_str!("assets/live.js");
@@ -17,6 +19,10 @@ pub(super) async fn answer(Path(name): Path<String>) -> Response {
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
     // Another version of racktick has other ones under the same name.
-    let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache")];
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (ETAG, etag::strong(text)),
+    ];
     (headers, text).into_response()
 }

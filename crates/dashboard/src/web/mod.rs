@@ -4,6 +4,7 @@ mod access;
 mod actions;
 mod api;
 mod assets;
+mod etag;
 mod guard;
 mod live;
 mod metrics;
@@ -54,6 +55,7 @@ pub async fn serve(
         .route("/logout", post(access::sign_out))
         .route("/assets/{name}", get(assets::answer))
         .route("/readyz", get(Site::ready))
+        .layer(from_fn(etag::conditional))
         .layer(from_fn_with_state(own, guard::hosts))
         .route("/healthz", get(async || "ok\n"))
         .layer(from_fn(guard::headers))

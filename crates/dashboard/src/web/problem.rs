@@ -27,9 +27,13 @@ impl Problem {
         }
     }
 
-    /// The history cannot be read. The log says more than a stranger should see.
+    /// The history cannot be read.
     pub(super) fn broken(error: &HistoryError) -> Self {
-        let error = error as &dyn std::error::Error;
+        Self::out_of_order(error)
+    }
+
+    /// The same with whatever error that led to. The log says more than a stranger should see.
+    pub(super) fn out_of_order(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "a question was not answered");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

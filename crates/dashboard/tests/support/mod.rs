@@ -35,7 +35,8 @@ pub fn write(writer: &mut Writer, events: &[Event], at_once: usize) {
     }
 }
 
-/// All rows of all tables but the position, in the order of their values.
+/// All rows of all tables but the position, in the order of their values. The numbers of events are given in the order
+/// in which they came.
 pub fn rows(file: &Path) -> Vec<(&'static str, Vec<String>)> {
     let connection = Connection::open(file).unwrap();
     [
@@ -50,8 +51,12 @@ pub fn rows(file: &Path) -> Vec<(&'static str, Vec<String>)> {
     ]
     .into_iter()
     .map(|table| {
+        let columns = match table {
+            "events" => "cycle, machine, kind, word, rack, at",
+            _ => "*",
+        };
         let mut statement = connection
-            .prepare(&format!("SELECT * FROM {table}"))
+            .prepare(&format!("SELECT {columns} FROM {table}"))
             .unwrap();
         let columns = statement.column_count();
         let mut rows = statement.query([]).unwrap();

@@ -1,11 +1,15 @@
 //! Lists in pieces, and what is said of what makes no sense.
 
-use jiff::Timestamp;
+use dashboard::history::{Batch, Position};
+use jiff::{SignedDuration, Timestamp};
 use model::id::CycleId;
 use model::name::RackName;
 use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 
-use crate::dashboard::Dashboard;
+use crate::dashboard::{Dashboard, SIZE};
+use crate::support::story::Teller;
+use crate::support::{now, write};
 
 #[tokio::test]
 async fn a_list_is_read_piece_by_piece_without_a_gap() {
@@ -78,6 +82,82 @@ async fn what_is_not_there_or_makes_no_sense_is_said() {
         .await;
     assert_eq!(
         dashboard.get("/nothing").await.status(),
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn what_a_client_has_is_not_sent_again() {
+    let mut teller = Teller::new(24);
+    let mut dashboard = Dashboard::start(&teller.round(0, SIZE)).await;
+    let machine = "/api/v1/machines/node0.1";
+    let has = async |dashboard: &Dashboard, path: &str, tag: &str| {
+        let url = format!("http://{}{path}", dashboard.address);
+        let request = dashboard.client.get(url).header(IF_NONE_MATCH, tag);
+        request.send().await.unwrap()
+    };
+    let tag = async |dashboard: &Dashboard, path: &str| {
+        let answer = dashboard.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.headers()[ETAG].to_str().unwrap().to_owned()
+    };
+    let mut tags = Vec::new();
+    for path in [
+        "/api/v1/fleet",
+        "/api/v1/racks",
+        "/api/v1/racks/r0",
+        "/api/v1/racks/r0/cycles",
+        "/api/v1/cycles",
+        machine,
+        "/api/v1/events",
+        "/api/v1/trends?days=3650",
+        "/api/v1/system",
+    ] {
+        tags.push((path, tag(&dashboard, path).await));
+    }
+    // As of another moment, the same is true.
+    let stays = Position {
+        stream_created: now(),
+        sequence: 1_000_000,
+        stored_at: None,
+    };
+    let batch = Batch {
+        events: Vec::new(),
+        ignored: 7,
+        position: stays,
+    };
+    let later = now() + SignedDuration::from_hours(1);
+    dashboard.writer.write(&batch, later).unwrap();
+    for (path, tag) in &tags {
+        assert!(tag.starts_with("W/\""), "{path}: {tag}");
+        let answer = has(&dashboard, path, &format!("\"other\", {tag}")).await;
+        assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{path}");
+        assert_eq!(answer.headers()[ETAG], tag.as_str());
+        if *path != "/api/v1/system" {
+            assert_eq!(answer.headers()["racktick-as-of"], later.to_string());
+        }
+        assert!(!answer.headers().contains_key(CONTENT_TYPE), "{path}");
+        assert!(answer.bytes().await.unwrap().is_empty());
+    }
+    write(&mut dashboard.writer, &teller.round(1, SIZE), 100);
+    for (path, tag) in tags {
+        let expected = match path {
+            // The same racks, and the broker.
+            "/api/v1/racks" | "/api/v1/system" => StatusCode::NOT_MODIFIED,
+            _ => StatusCode::OK,
+        };
+        assert_eq!(
+            has(&dashboard, path, &tag).await.status(),
+            expected,
+            "{path}"
+        );
+    }
+    let style = tag(&dashboard, "/assets/style.css").await;
+    assert!(style.starts_with('"'), "{style}");
+    let answer = has(&dashboard, "/assets/style.css", &style).await;
+    assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(
+        has(&dashboard, "/api/v1/nothing", "*").await.status(),
         StatusCode::NOT_FOUND
     );
 }

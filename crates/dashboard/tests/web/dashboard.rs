@@ -1,6 +1,7 @@
 //! A dashboard over a real socket, and a client of it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use dashboard::broker::BrokerView;
@@ -35,7 +36,7 @@ pub(crate) const SIZE: Size = Size {
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 pub(crate) struct Dashboard {
-    _folder: TempDir,
+    folder: TempDir,
     pub(crate) writer: Writer,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) schedules: watch::Sender<Schedules>,
@@ -91,7 +92,7 @@ impl Dashboard {
             serve(site, listener, shutdown).await.unwrap();
         });
         Self {
-            _folder: folder,
+            folder,
             writer,
             progress: progress.0,
             schedules: schedules.0,
@@ -108,6 +109,11 @@ impl Dashboard {
 
     pub(crate) async fn told(seed: u64) -> Self {
         Self::start(&Teller::new(seed).story(SIZE)).await
+    }
+
+    /// Where another file may be.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {
@@ -146,6 +152,19 @@ impl Dashboard {
         }
     }
 
+    /// Follows the events, perhaps after one.
+    pub(crate) async fn follow(&self, query: &str, after: Option<&str>) -> Live {
+        let url = format!("http://{}/api/v1/events{query}", self.address);
+        let mut request = self.client.get(url).header(ACCEPT, "text/event-stream");
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
+        }
+        Live {
+            answer: request.send().await.unwrap(),
+            text: String::new(),
+        }
+    }
+
     /// As the follower does after it has written.
     pub(crate) fn tell(&self) {
         self.progress
@@ -162,15 +181,36 @@ impl Live {
     /// The next event's name and data; `None` when the stream ended.
     pub(crate) async fn next(&mut self) -> Option<(String, String)> {
         loop {
-            while let Some((event, rest)) = self.text.split_once("\n\n") {
-                let (event, rest) = (event.to_owned(), rest.to_owned());
-                self.text = rest;
-                // A line with a colon in front keeps the connection alive.
-                let Some(name) = event.strip_prefix("event: ") else {
-                    continue;
-                };
+            // A line with a colon in front keeps the connection alive.
+            let message = self.message().await?;
+            if let Some(name) = message.strip_prefix("event: ") {
                 let (name, data) = name.split_once('\n').unwrap();
                 return Some((name.to_owned(), data.replace("data: ", "")));
+            }
+        }
+    }
+
+    /// The next event's id and data; the data is null where only the id is told.
+    pub(crate) async fn event(&mut self) -> Option<(String, Value)> {
+        loop {
+            let message = self.message().await?;
+            let line = |name: &str| message.lines().find_map(|line| line.strip_prefix(name));
+            if let Some(id) = line("id: ") {
+                let data = line("data: ").map_or(Value::Null, |data| {
+                    serde_json::from_str(data).expect("data is JSON")
+                });
+                return Some((id.to_owned(), data));
+            }
+        }
+    }
+
+    /// The next lines that belong together.
+    async fn message(&mut self) -> Option<String> {
+        loop {
+            if let Some((message, rest)) = self.text.split_once("\n\n") {
+                let (message, rest) = (message.to_owned(), rest.to_owned());
+                self.text = rest;
+                return Some(message);
             }
             let chunk = timeout(SOON, self.answer.chunk())
                 .await

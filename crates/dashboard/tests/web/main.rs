@@ -6,8 +6,10 @@ mod access;
 mod actions;
 mod api;
 mod dashboard;
+mod events;
 mod live;
 mod metrics;
 mod pages;
 #[path = "../support/mod.rs"]
 mod support;
+mod verdicts;

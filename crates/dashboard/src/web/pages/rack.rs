@@ -60,7 +60,11 @@ fn page(moment: &Moment, rack: &RackName, after: Option<Cursor>) -> Result<Optio
         let none = html! { p { "It has not ticked yet." } };
         return Ok(Some(page.section("machines", "Machines", none)));
     };
-    let list = html! { (cycles(&view.cycles.items)) (older(&here, view.cycles.next)) };
+    let list = html! {
+        (cycles(&view.cycles.items))
+        (older(&here, view.cycles.next))
+        p { a href={ "/api/v1/verdicts.csv?rack=" (in_address(rack.as_str())) } download { "All verdicts as CSV" } }
+    };
     Ok(Some(
         page.part("running", running(&view))
             .section("machines", "Machines", machines(&view))

@@ -14,6 +14,8 @@ use serde::Deserialize;
 use super::super::site::{Client, Moment, Site};
 use super::parts::{health, machine_link, rack_link, since};
 use super::{Page, bad};
+use crate::history::tally::{day, start_of};
+use crate::history::time::{nanos, time};
 use crate::views::{Day, Trends};
 
 /// The spans that can be chosen, in days.
@@ -33,10 +35,11 @@ impl Span {
         30
     }
 
-    /// From when on.
+    /// From when on: the beginning of a day in UTC, so that it says the same all day.
     pub(in super::super) fn from(&self, now: Timestamp) -> Timestamp {
         let span = SignedDuration::from_hours(i64::from(self.days) * 24);
-        now.checked_sub(span).unwrap_or(Timestamp::MIN)
+        let from = now.checked_sub(span).unwrap_or(Timestamp::MIN);
+        time(start_of(day(nanos(from))))
     }
 
     pub(in super::super) fn is_sensible(&self) -> bool {
@@ -60,13 +63,13 @@ fn page(moment: &Moment, span: &Span) -> Result<Page> {
     let trends = moment.reading.trends(span.from(moment.now()))?;
     Ok(Page::new("Trends")
         .at("/trends")
-        .part("span", choice(span))
+        .part("span", choice(span, trends.from))
         .section("racks", "Pass rate by rack and day", racks(&trends))
         .section("flaky", "Most flaky machines", flaky(&trends))
         .section("longest", "Longest without a deployment", longest(&trends)))
 }
 
-fn choice(span: &Span) -> Markup {
+fn choice(span: &Span, from: Timestamp) -> Markup {
     html! {
         p { "The last "
             @for days in SPANS {
@@ -75,6 +78,7 @@ fn choice(span: &Span) -> Markup {
                 }
                 " "
             }
+            a href={ "/api/v1/verdicts.csv?since=" (from) } download { "Verdicts as CSV" }
         }
     }
 }

@@ -1,24 +1,34 @@
 //! The same answers as JSON, under `/api/v1`.
 
+mod follow;
+mod verdicts;
+mod view;
+
 use std::fmt::Display;
 use std::str::FromStr;
 
+use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, VARY,
+};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use jiff::Timestamp;
 use model::name::{MachineName, RackName};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
+use super::access::Visitor;
+use super::etag;
 use super::pages::trends::Span;
 use super::problem::Problem;
 use super::site::{Moment, Site};
-use crate::views::{Cursor, EventFilter};
+use crate::views::{Cursor, EventFilter, List, OverFilter, Page, Place};
+use view::View;
 
 /// How many entries a page has unless it is said, and how many at most.
 const LIMIT: (usize, usize) = (100, 1000);
@@ -37,6 +47,7 @@ pub(super) fn routes() -> Router<Site> {
         .route("/machines/{machine}/decisions", get(decisions))
         .route("/jobs/{job}", get(job))
         .route("/events", get(events))
+        .route("/verdicts.csv", get(verdicts))
         .route("/trends", get(trends))
         .route("/system", get(system))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
@@ -70,34 +81,81 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     }
 }
 
+fn bad(why: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, why)
+}
+
 fn bad_query(error: &QueryRejection) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, error.body_text())
+    bad(error.body_text())
 }
 
 /// A part of the address as what it stands for.
 fn named<T: FromStr<Err: Display>>(text: &str) -> Result<T, Problem> {
-    text.parse().map_err(|error: T::Err| {
-        Problem::new(StatusCode::BAD_REQUEST, format!("`{text}`: {error}"))
-    })
+    text.parse()
+        .map_err(|error: T::Err| bad(format!("`{text}`: {error}")))
 }
 
-async fn answer<T: Serialize + Send + 'static>(
+/// Says on every answer, also on those without a body, as of when it is true.
+const AS_OF: HeaderName = HeaderName::from_static("racktick-as-of");
+
+/// A view, as bytes.
+struct Told {
+    as_of: Option<Timestamp>,
+    tag: HeaderValue,
+    body: Vec<u8>,
+}
+
+impl Told {
+    fn of<T: View>(mut view: T) -> rusqlite::Result<Self> {
+        let write =
+            |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
+        // As of when it is true changes all the time, and what is true does not.
+        let moment = std::mem::take(view.moment());
+        let tag = etag::weak(&view).map_err(write)?;
+        let as_of = moment.into();
+        *view.moment() = moment;
+        let body = serde_json::to_vec(&view).map_err(write)?;
+        Ok(Self { as_of, tag, body })
+    }
+}
+
+impl IntoResponse for Told {
+    fn into_response(self) -> Response {
+        let kind = HeaderValue::from_static("application/json");
+        // Whoever keeps it asks whether it is still so, and is asked for the token then.
+        let keep = HeaderValue::from_static("private, no-cache");
+        let headers = [
+            (CONTENT_TYPE, kind),
+            (CACHE_CONTROL, keep),
+            (ETAG, self.tag),
+        ];
+        let mut answer = (headers, self.body).into_response();
+        let as_of = self.as_of.map(|at| HeaderValue::try_from(at.to_string()));
+        if let Some(Ok(as_of)) = as_of {
+            answer.headers_mut().insert(AS_OF, as_of);
+        }
+        answer
+    }
+}
+
+async fn answer<T: View>(
     site: Site,
     question: impl FnOnce(&Moment) -> rusqlite::Result<T> + Send + 'static,
 ) -> Answer {
-    match site.ask(question).await {
-        Ok(found) => Ok(([(CACHE_CONTROL, "no-store")], Json(found)).into_response()),
+    match site.ask(|moment| Told::of(question(moment)?)).await {
+        Ok(told) => Ok(told.into_response()),
         Err(error) => Err(Problem::broken(&error)),
     }
 }
 
 /// The same where nothing may be found.
-async fn one<T: Serialize + Send + 'static>(
+async fn one<T: View>(
     site: Site,
     question: impl FnOnce(&Moment) -> rusqlite::Result<Option<T>> + Send + 'static,
 ) -> Answer {
-    match site.ask(question).await {
-        Ok(Some(found)) => Ok(([(CACHE_CONTROL, "no-store")], Json(found)).into_response()),
+    let found = site.ask(|moment| question(moment)?.map(Told::of).transpose());
+    match found.await {
+        Ok(Some(told)) => Ok(told.into_response()),
         Ok(None) => Err(Problem::new(
             StatusCode::NOT_FOUND,
             "no event has told of it, or it is older than what is kept",
@@ -106,12 +164,30 @@ async fn one<T: Serialize + Send + 'static>(
     }
 }
 
+/// A piece of a list, as of the moment of the reading.
+fn listed<T>(moment: &Moment, page: rusqlite::Result<Page<T>>) -> rusqlite::Result<List<T>> {
+    Ok(List {
+        as_of: moment.reading.as_of()?,
+        page: page?,
+    })
+}
+
 async fn fleet(State(site): State<Site>) -> Answer {
     answer(site, |moment| moment.reading.fleet()).await
 }
 
 async fn racks(State(site): State<Site>) -> Answer {
-    answer(site, |moment| moment.reading.racks()).await
+    answer(site, |moment| {
+        let racks = moment.reading.racks()?;
+        listed(
+            moment,
+            Ok(Page {
+                items: racks,
+                next: None,
+            }),
+        )
+    })
+    .await
 }
 
 async fn rack(State(site): State<Site>, Path(rack): Path<String>) -> Answer {
@@ -126,16 +202,16 @@ async fn cycles_of(
 ) -> Answer {
     let rack: RackName = named(&rack)?;
     answer(site, move |moment| {
-        moment
-            .reading
-            .cycles(Some(&rack), piece.after, piece.limit())
+        let (after, limit) = (piece.after, piece.limit());
+        listed(moment, moment.reading.cycles(Some(&rack), after, limit))
     })
     .await
 }
 
 async fn cycles(State(site): State<Site>, Asked(piece): Asked<Piece>) -> Answer {
     answer(site, move |moment| {
-        moment.reading.cycles(None, piece.after, piece.limit())
+        let (after, limit) = (piece.after, piece.limit());
+        listed(moment, moment.reading.cycles(None, after, limit))
     })
     .await
 }
@@ -157,9 +233,11 @@ async fn decisions(
 ) -> Answer {
     let machine: MachineName = named(&machine)?;
     answer(site, move |moment| {
-        moment
-            .reading
-            .decisions_about(&machine, piece.after, piece.limit())
+        let (after, limit) = (piece.after, piece.limit());
+        listed(
+            moment,
+            moment.reading.decisions_about(&machine, after, limit),
+        )
     })
     .await
 }
@@ -169,15 +247,43 @@ async fn job(State(site): State<Site>, Path(job): Path<String>) -> Answer {
     one(site, move |moment| moment.reading.job(job)).await
 }
 
+/// Where to go on with following events, for who cannot send a header.
+#[derive(Debug, Clone, Deserialize)]
+struct Following {
+    last_event_id: Option<Place>,
+}
+
 async fn events(
     State(site): State<Site>,
+    headers: HeaderMap,
+    visitor: Visitor,
     Asked(filter): Asked<EventFilter>,
     Asked(piece): Asked<Piece>,
+    Asked(following): Asked<Following>,
 ) -> Answer {
-    answer(site, move |moment| {
-        moment.reading.events(&filter, piece.after, piece.limit())
-    })
-    .await
+    let mut answer = if Site::is_live(&headers) {
+        if piece.after.is_some() || piece.limit.is_some() {
+            return Err(bad(
+                "`after` and `limit` are for lists: who follows events says after which one with `Last-Event-ID`",
+            ));
+        }
+        let after = follow::wanted(&headers, following.last_event_id)?;
+        match follow::events(site, visitor, filter, after).await {
+            Ok(events) => events.into_response(),
+            Err(error) => return Err(Problem::broken(&error)),
+        }
+    } else {
+        answer(site, move |moment| {
+            moment.reading.events(&filter, piece.after, piece.limit())
+        })
+        .await?
+    };
+    answer.headers_mut().insert(VARY, ACCEPT.into());
+    Ok(answer)
+}
+
+async fn verdicts(State(site): State<Site>, Asked(filter): Asked<OverFilter>) -> Answer {
+    verdicts::answer(site, filter).await
 }
 
 async fn system(State(site): State<Site>) -> Answer {
@@ -186,10 +292,7 @@ async fn system(State(site): State<Site>) -> Answer {
 
 async fn trends(State(site): State<Site>, Asked(span): Asked<Span>) -> Answer {
     if !span.is_sensible() {
-        return Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "`days` is a number from 1 to 3650",
-        ));
+        return Err(bad("`days` is a number from 1 to 3650"));
     }
     answer(site, move |moment| {
         moment.reading.trends(span.from(moment.now()))

@@ -1,0 +1,60 @@
+//! What can be answered, and where it says as of when it is true.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::broker::BrokerView;
+use crate::views::{AsOf, CycleView, Events, Fleet, JobView, List, MachineView, RackView, Trends};
+
+/// A view that says as of when it is true.
+pub(super) trait View: Serialize + Send + 'static {
+    /// How it says so.
+    type Moment: Copy + Default + Into<Option<Timestamp>>;
+
+    /// Where it says so.
+    fn moment(&mut self) -> &mut Self::Moment;
+}
+
+impl From<AsOf> for Option<Timestamp> {
+    fn from(as_of: AsOf) -> Self {
+        as_of.at
+    }
+}
+
+macro_rules! views {
+    ($($view:ty),+) => {
+        $(impl View for $view {
+            type Moment = AsOf;
+
+            fn moment(&mut self) -> &mut AsOf {
+                &mut self.as_of
+            }
+        })+
+    };
+}
+
+views!(
+    CycleView,
+    Events,
+    Fleet,
+    JobView,
+    MachineView,
+    RackView,
+    Trends
+);
+
+impl<T: Serialize + Send + 'static> View for List<T> {
+    type Moment = AsOf;
+
+    fn moment(&mut self) -> &mut AsOf {
+        &mut self.as_of
+    }
+}
+
+impl View for BrokerView {
+    type Moment = Option<Timestamp>;
+
+    fn moment(&mut self) -> &mut Option<Timestamp> {
+        &mut self.at
+    }
+}
