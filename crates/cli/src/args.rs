@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     cancel, completions, config, dashboard, demo, dlq, doctor, events, lab, machine, plan, rack,
-    recover, setup, tick, worker,
+    recover, setup, status, tick, worker,
 };
 use crate::config::{ConfigError, Key, Places, Problem, SETTINGS};
 
@@ -101,8 +101,8 @@ pub(crate) enum Command {
     Cancel(cancel::Arguments),
     /// Show what a tick would do, with reasons; nothing is submitted
     Plan(plan::Arguments),
-    /// Show racks, running cycles and machines by outcome
-    Status,
+    /// Show the fleet, or one rack, on one screen; ends with 1 when a machine does not deploy
+    Status(status::Arguments),
     /// Show one machine: health, last jobs, what failed, and what every cycle decided about it and why
     Machine(machine::Arguments),
     /// Print events, as `nats sub` would

@@ -82,6 +82,14 @@ pub fn outcome_detail(outcome: &Outcome) -> Option<String> {
     })
 }
 
+/// What became of a job, in one sentence.
+pub fn outcome(outcome: &Outcome) -> String {
+    match outcome_detail(outcome) {
+        Some(detail) => format!("{} {detail}", outcome.word()),
+        None => outcome.word().to_owned(),
+    }
+}
+
 /// Why a machine was left alone.
 pub fn skip_words(skip: &Skip) -> String {
     match &skip.detail {
@@ -132,7 +140,7 @@ pub fn missed(cause: MissedCause) -> &'static str {
 }
 
 /// So many of something, whose plural ends in `s`.
-pub(super) fn count(count: usize, one: &str) -> String {
+pub fn count(count: usize, one: &str) -> String {
     match count {
         1 => format!("1 {one}"),
         _ => format!("{count} {one}s"),

@@ -227,6 +227,11 @@ pub mod filter {
         format!("event.*.*.{}.>", machine.token())
     }
 
+    /// The events of looks that saw another state of a job, of one rack.
+    pub fn looks_of(rack: &RackName) -> String {
+        format!("event.job.{rack}.*.progressed")
+    }
+
     /// The slots armed for one rack, retries not included.
     pub fn slots_of(rack: &RackName) -> String {
         format!("rack.schedule.{rack}.*")

@@ -172,6 +172,6 @@ impl Reading<'_> {
 }
 
 /// The worst first; among equals those that failed for longest, then by name.
-pub(super) fn worst_first(cells: &mut [Cell]) {
+pub(crate) fn worst_first(cells: &mut [Cell]) {
     cells.sort_by(|a, b| (a.health, a.since, &a.machine).cmp(&(b.health, b.since, &b.machine)));
 }
