@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cancel, completions, config, dashboard, demo, dlq, doctor, events, lab, machine, plan, rack,
-    recover, setup, status, tick, worker,
+    cancel, completions, config, cycle, dashboard, demo, dlq, doctor, events, job, lab, machine,
+    plan, rack, recover, setup, status, tick, worker,
 };
 use crate::config::{ConfigError, Key, Places, Problem, SETTINGS};
 
@@ -103,6 +103,10 @@ pub(crate) enum Command {
     Plan(plan::Arguments),
     /// Show the fleet, or one rack, on one screen; ends with 1 when a machine does not deploy
     Status(status::Arguments),
+    /// Show one cycle: every machine with its decision, what became of it, and what the cycle waits for
+    Cycle(cycle::Arguments),
+    /// Show one job: state, phases, looks, who cancelled it
+    Job(job::Arguments),
     /// Show one machine: health, last jobs, what failed, and what every cycle decided about it and why
     Machine(machine::Arguments),
     /// Print events, as `nats sub` would

@@ -11,7 +11,9 @@ mod logging;
 mod output;
 mod person;
 mod plain;
+mod prefix;
 mod service;
+mod told;
 mod tone;
 
 use std::process::ExitCode;
@@ -93,6 +95,8 @@ async fn dispatch(cli: &Cli, app: &App) -> anyhow::Result<Exit> {
         Command::Setup(arguments) => commands::setup::run(arguments, app).await?,
         Command::Plan(arguments) => commands::plan::run(arguments, app).await?,
 
+        Command::Cycle(arguments) => commands::cycle::run(arguments, app).await?,
+        Command::Job(arguments) => commands::job::run(arguments, app).await?,
         Command::Machine(arguments) => commands::machine::run(arguments, app).await?,
         Command::Events(arguments) => commands::events::run(arguments, app).await?,
         // These need no configuration or no runtime, and were done before.

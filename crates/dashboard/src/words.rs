@@ -7,7 +7,7 @@ use model::cycle::{MissedCause, Origin};
 use model::outcome::{FailCause, LostCause, Outcome, Skip};
 
 use crate::history::standing::Health;
-use crate::views::CycleState;
+use crate::views::{CycleState, CycleView};
 
 /// The shape that stands for a health beside its word, for who does not see colours.
 pub fn shape(health: Health) -> &'static str {
@@ -126,6 +126,33 @@ pub fn cycle_word(state: &CycleState) -> &'static str {
         CycleState::Finished { .. } => "finished",
         CycleState::Failed { .. } => "failed",
         CycleState::Missed { .. } => "missed",
+    }
+}
+
+/// What must happen before a cycle goes on.
+pub fn waits_for(view: &CycleView) -> Option<String> {
+    match &view.cycle.state {
+        CycleState::Planning => Some(match view.retries.last() {
+            Some(retry) => format!(
+                "the next attempt at {} ({}: {})",
+                retry.next_at.strftime("%H:%M:%S UTC"),
+                retry.cause,
+                retry.message
+            ),
+            None => "MAAS and Testflinger to say what there is".into(),
+        }),
+        CycleState::Running => {
+            let running = view.cycle.open.saturating_sub(view.unsubmitted);
+            let mut waits = Vec::new();
+            if view.unsubmitted > 0 {
+                waits.push(count(view.unsubmitted, "submit"));
+            }
+            if running > 0 {
+                waits.push(format!("{} to end", count(running, "job")));
+            }
+            (!waits.is_empty()).then(|| waits.join(" and "))
+        }
+        _ => None,
     }
 }
 

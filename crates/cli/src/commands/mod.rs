@@ -3,11 +3,13 @@
 pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod cycle;
 pub(crate) mod dashboard;
 pub(crate) mod demo;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod events;
+pub(crate) mod job;
 pub(crate) mod lab;
 pub(crate) mod machine;
 pub(crate) mod plan;

@@ -290,7 +290,7 @@ fn troubles(cycles: &[String], machines: &[String], dead_letters: u64) -> Vec<St
     lines
 }
 
-fn outcomes(counts: &Counts) -> String {
+pub(super) fn outcomes(counts: &Counts) -> String {
     match counts.outcomes.is_empty() {
         true => "-".into(),
         false => counted(
