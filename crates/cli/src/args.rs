@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     cancel, completions, config, cycle, dashboard, demo, dlq, doctor, events, job, lab, machine,
-    plan, rack, recover, setup, status, tick, worker,
+    plan, rack, recover, setup, status, tick, why, worker,
 };
 use crate::config::{ConfigError, Key, Places, Problem, SETTINGS};
 
@@ -109,6 +109,8 @@ pub(crate) enum Command {
     Job(job::Arguments),
     /// Show one machine: health, last jobs, what failed, and what every cycle decided about it and why
     Machine(machine::Arguments),
+    /// Say why a machine was deployed or left alone: its last decisions, each with its rule, what that saw and how old it was
+    Why(why::Arguments),
     /// Print events, as `nats sub` would
     Events(events::Arguments),
     /// Dead letters: list, show, replay, drop

@@ -97,6 +97,7 @@ async fn dispatch(cli: &Cli, app: &App) -> anyhow::Result<Exit> {
 
         Command::Cycle(arguments) => commands::cycle::run(arguments, app).await?,
         Command::Job(arguments) => commands::job::run(arguments, app).await?,
+        Command::Why(arguments) => commands::why::run(arguments, app).await?,
         Command::Machine(arguments) => commands::machine::run(arguments, app).await?,
         Command::Events(arguments) => commands::events::run(arguments, app).await?,
         // These need no configuration or no runtime, and were done before.

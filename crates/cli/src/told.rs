@@ -19,7 +19,7 @@ impl Told {
         bus: &Bus,
         filter: &str,
         start: Start,
-        is_wanted: impl Fn(&Event) -> bool,
+        is_wanted: impl FnMut(&Event) -> bool,
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("no temporary directory")?;
         let (history, mut writer) = History::open(&folder.path().join("told.sqlite"))?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use model::cycle::{MissedCause, Origin};
-use model::outcome::{FailCause, LostCause, Outcome, Skip};
+use model::outcome::{FailCause, LostCause, Outcome, Skip, SkipReason};
 
 use crate::history::standing::Health;
 use crate::views::{CycleState, CycleView};
@@ -98,6 +98,27 @@ pub fn skip_words(skip: &Skip) -> String {
             "{} ({detail}).",
             skip.reason.meaning().trim_end_matches('.')
         ),
+    }
+}
+
+/// Whose word it is that a rule saw.
+pub fn source(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::RackPaused => "the rack's record",
+        SkipReason::Excluded => "the rack's policy",
+        SkipReason::InFlight | SkipReason::Cancelled => "the machine's record",
+        SkipReason::MaasLocked | SkipReason::MaasStatus | SkipReason::MaasOwner => {
+            "MAAS's list of the rack's machines"
+        }
+        SkipReason::NoAgent
+        | SkipReason::OtherLocation
+        | SkipReason::AgentOffline
+        | SkipReason::AgentSilent
+        | SkipReason::AgentBusy
+        | SkipReason::NotOnQueue
+        | SkipReason::QueueRestricted
+        | SkipReason::FailStreak => "Testflinger's list of agents",
+        SkipReason::TooLate => "the clock",
     }
 }
 

@@ -19,4 +19,5 @@ pub(crate) mod scheduler;
 pub(crate) mod setup;
 pub(crate) mod status;
 pub(crate) mod tick;
+pub(crate) mod why;
 pub(crate) mod worker;

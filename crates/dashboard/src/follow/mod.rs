@@ -107,7 +107,7 @@ pub async fn read_some(
     bus: &Bus,
     filter: &str,
     start: Start,
-    is_wanted: impl Fn(&Event) -> bool,
+    mut is_wanted: impl FnMut(&Event) -> bool,
     writer: &mut Writer,
 ) -> Result<(), FollowError> {
     let state = bus.stream_state(stream::EVENTS).await?;

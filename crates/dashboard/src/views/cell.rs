@@ -165,7 +165,10 @@ impl Reading<'_> {
             decision: LastDecision {
                 cycle: row::cycle(row, column::DECIDED_BY)?,
                 at: row::moment_set(row, column::DECIDED_AT)?,
-                skip: reason.map(|reason| Skip { reason, detail }),
+                skip: reason.map(|reason| Skip {
+                    detail,
+                    ..Skip::new(reason)
+                }),
             },
         })
     }

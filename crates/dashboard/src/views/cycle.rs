@@ -258,7 +258,7 @@ impl Reading<'_> {
                     rack: row::rack(row, "of_rack")?,
                     machine: row::machine_set(row, "about")?,
                     at: row::moment_set(row, "at")?,
-                    skip: reason.map(|reason| Skip { reason, detail }),
+                    skip: reason.map(|reason| Skip { detail, ..Skip::new(reason) }),
                     job: row::job(row, "job")?.map(|_| summary(row)).transpose()?,
                 };
                 Ok((Cursor::of_id(row.get("at")?, cycle.to_bytes()), decision))
