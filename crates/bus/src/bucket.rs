@@ -192,6 +192,18 @@ impl<V: Record> Bucket<V> {
         }
     }
 
+    /// All keys, without their values; those of values that were deleted, too.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked, or has no such bucket.
+    pub async fn keys(&self) -> Result<Vec<String>, BusError> {
+        let subjects = self
+            .bus
+            .subjects(&self.stream(), &self.subject(">"))
+            .await?;
+        Ok(subjects.keys().map(|subject| self.key(subject)).collect())
+    }
+
     /// All keys that match the filter (`>` for all), with their values.
     ///
     /// # Errors

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cancel, completions, config, dashboard, demo, dlq, doctor, events, lab, machine, plan, rack,
-    recover, setup, tick, worker,
+    cancel, completions, config, cycle, dashboard, demo, dlq, doctor, events, job, lab, machine,
+    plan, rack, recover, setup, status, tick, why, worker,
 };
 use crate::config::{ConfigError, Key, Places, Problem, SETTINGS};
 
@@ -101,10 +101,16 @@ pub(crate) enum Command {
     Cancel(cancel::Arguments),
     /// Show what a tick would do, with reasons; nothing is submitted
     Plan(plan::Arguments),
-    /// Show racks, running cycles and machines by outcome
-    Status,
+    /// Show the fleet, or one rack, on one screen; ends with 1 when a machine does not deploy
+    Status(status::Arguments),
+    /// Show one cycle: every machine with its decision, what became of it, and what the cycle waits for
+    Cycle(cycle::Arguments),
+    /// Show one job: state, phases, looks, who cancelled it
+    Job(job::Arguments),
     /// Show one machine: health, last jobs, what failed, and what every cycle decided about it and why
     Machine(machine::Arguments),
+    /// Say why a machine was deployed or left alone: its last decisions, each with its rule, what that saw and how old it was
+    Why(why::Arguments),
     /// Print events, as `nats sub` would
     Events(events::Arguments),
     /// Dead letters: list, show, replay, drop

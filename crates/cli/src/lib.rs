@@ -11,7 +11,10 @@ mod logging;
 mod output;
 mod person;
 mod plain;
+mod prefix;
 mod service;
+mod told;
+mod tone;
 
 use std::process::ExitCode;
 
@@ -80,6 +83,7 @@ async fn dispatch(cli: &Cli, app: &App) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Tick(arguments) => return commands::tick::run(arguments, app).await,
         Command::Rack(command) => return commands::rack::run(command, app).await,
+        Command::Status(arguments) => return commands::status::run(arguments, app).await,
         Command::Cancel(arguments) => return commands::cancel::run(arguments, app).await,
         Command::Recover(arguments) => return commands::recover::run(arguments, app).await,
         Command::Dlq(command) => return commands::dlq::run(command, app).await,
@@ -90,7 +94,10 @@ async fn dispatch(cli: &Cli, app: &App) -> anyhow::Result<Exit> {
         Command::Lab(arguments) => commands::lab::run(arguments).await?,
         Command::Setup(arguments) => commands::setup::run(arguments, app).await?,
         Command::Plan(arguments) => commands::plan::run(arguments, app).await?,
-        Command::Status => commands::status::run(app).await?,
+
+        Command::Cycle(arguments) => commands::cycle::run(arguments, app).await?,
+        Command::Job(arguments) => commands::job::run(arguments, app).await?,
+        Command::Why(arguments) => commands::why::run(arguments, app).await?,
         Command::Machine(arguments) => commands::machine::run(arguments, app).await?,
         Command::Events(arguments) => commands::events::run(arguments, app).await?,
         // These need no configuration or no runtime, and were done before.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod program;
+mod terminal;
 mod world;
 
 use lab::LabConfig;

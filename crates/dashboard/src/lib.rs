@@ -4,6 +4,7 @@ pub mod broker;
 pub mod follow;
 pub mod history;
 mod poll;
+pub mod records;
 pub mod schedules;
 pub mod tokens;
 pub mod views;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use model::cycle::{MissedCause, Origin};
-use model::outcome::{FailCause, LostCause, Outcome, Skip};
+use model::outcome::{FailCause, LostCause, Outcome, Skip, SkipReason};
 
 use crate::history::standing::Health;
-use crate::views::CycleState;
+use crate::views::{CycleState, CycleView};
 
 /// The shape that stands for a health beside its word, for who does not see colours.
 pub fn shape(health: Health) -> &'static str {
@@ -82,6 +82,14 @@ pub fn outcome_detail(outcome: &Outcome) -> Option<String> {
     })
 }
 
+/// What became of a job, in one sentence.
+pub fn outcome(outcome: &Outcome) -> String {
+    match outcome_detail(outcome) {
+        Some(detail) => format!("{} {detail}", outcome.word()),
+        None => outcome.word().to_owned(),
+    }
+}
+
 /// Why a machine was left alone.
 pub fn skip_words(skip: &Skip) -> String {
     match &skip.detail {
@@ -90,6 +98,27 @@ pub fn skip_words(skip: &Skip) -> String {
             "{} ({detail}).",
             skip.reason.meaning().trim_end_matches('.')
         ),
+    }
+}
+
+/// Whose word it is that a rule saw.
+pub fn source(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::RackPaused => "the rack's record",
+        SkipReason::Excluded => "the rack's policy",
+        SkipReason::InFlight | SkipReason::Cancelled => "the machine's record",
+        SkipReason::MaasLocked | SkipReason::MaasStatus | SkipReason::MaasOwner => {
+            "MAAS's list of the rack's machines"
+        }
+        SkipReason::NoAgent
+        | SkipReason::OtherLocation
+        | SkipReason::AgentOffline
+        | SkipReason::AgentSilent
+        | SkipReason::AgentBusy
+        | SkipReason::NotOnQueue
+        | SkipReason::QueueRestricted
+        | SkipReason::FailStreak => "Testflinger's list of agents",
+        SkipReason::TooLate => "the clock",
     }
 }
 
@@ -121,6 +150,33 @@ pub fn cycle_word(state: &CycleState) -> &'static str {
     }
 }
 
+/// What must happen before a cycle goes on.
+pub fn waits_for(view: &CycleView) -> Option<String> {
+    match &view.cycle.state {
+        CycleState::Planning => Some(match view.retries.last() {
+            Some(retry) => format!(
+                "the next attempt at {} ({}: {})",
+                retry.next_at.strftime("%H:%M:%S UTC"),
+                retry.cause,
+                retry.message
+            ),
+            None => "MAAS and Testflinger to say what there is".into(),
+        }),
+        CycleState::Running => {
+            let running = view.cycle.open.saturating_sub(view.unsubmitted);
+            let mut waits = Vec::new();
+            if view.unsubmitted > 0 {
+                waits.push(count(view.unsubmitted, "submit"));
+            }
+            if running > 0 {
+                waits.push(format!("{} to end", count(running, "job")));
+            }
+            (!waits.is_empty()).then(|| waits.join(" and "))
+        }
+        _ => None,
+    }
+}
+
 /// Why a tick was not run.
 pub fn missed(cause: MissedCause) -> &'static str {
     match cause {
@@ -132,7 +188,7 @@ pub fn missed(cause: MissedCause) -> &'static str {
 }
 
 /// So many of something, whose plural ends in `s`.
-pub(super) fn count(count: usize, one: &str) -> String {
+pub fn count(count: usize, one: &str) -> String {
     match count {
         1 => format!("1 {one}"),
         _ => format!("{count} {one}s"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The end of one machine's part in one cycle. The first four are verdicts: what a finished job proved.
@@ -72,6 +73,9 @@ pub struct Skip {
     /// What the code speaks of: the job in flight, the state, the owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// When the agent had last renewed what it says of itself, where that is what the rule saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_at: Option<Timestamp>,
 }
 
 impl Skip {
@@ -80,6 +84,7 @@ impl Skip {
         Self {
             reason,
             detail: None,
+            heard_at: None,
         }
     }
 
@@ -88,6 +93,7 @@ impl Skip {
         Self {
             reason,
             detail: Some(detail.into()),
+            heard_at: None,
         }
     }
 }
@@ -194,9 +200,14 @@ impl Outcome {
         }
     }
 
-    /// The outcome without a refusal's message: a cycle keeps one per machine, and has to fit into a message.
+    /// The outcome without a refusal's message and without times: a cycle keeps one per machine, and has to fit into a
+    /// message.
     pub fn brief(&self) -> Self {
         match self {
+            Self::Skipped(skip) => Self::Skipped(Skip {
+                heard_at: None,
+                ..skip.clone()
+            }),
             Self::Rejected { status, .. } => Self::Rejected {
                 status: *status,
                 message: String::new(),

@@ -231,6 +231,17 @@ pub mod filter {
         format!("event.*.*.{}.>", machine.token())
     }
 
+    /// The beginnings of all cycles.
+    pub const BEGINNINGS: &str = "event.cycle.*.started";
+
+    /// Jobs that came to Testflinger.
+    pub const SUBMITTED: &str = "event.job.*.*.submitted";
+
+    /// The events of looks that saw another state of a job, of one rack.
+    pub fn looks_of(rack: &RackName) -> String {
+        format!("event.job.{rack}.*.progressed")
+    }
+
     /// The slots armed for one rack, retries not included.
     pub fn slots_of(rack: &RackName) -> String {
         format!("rack.schedule.{rack}.*")

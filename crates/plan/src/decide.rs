@@ -98,7 +98,7 @@ fn object_to_agents(inputs: &Inputs, name: &MachineName, agents: &[&Agent]) -> O
 
 /// The objection of the rule that is asked first.
 fn first(skips: impl Iterator<Item = Skip>) -> Option<Skip> {
-    skips.min_by(|a, b| (a.reason, &a.detail).cmp(&(b.reason, &b.detail)))
+    skips.min_by_key(|skip| (skip.reason, skip.detail.clone(), skip.heard_at))
 }
 
 /// A skip is stored with its cycle, and what it quotes was written by strangers: it must stay short.
@@ -107,7 +107,10 @@ fn short(skip: Skip) -> Skip {
     match skip.detail {
         Some(detail) if detail.chars().count() > LONGEST => {
             let start: String = detail.chars().take(LONGEST).collect();
-            Skip::of(skip.reason, format!("{start}..."))
+            Skip {
+                detail: Some(format!("{start}...")),
+                ..skip
+            }
         }
         _ => skip,
     }

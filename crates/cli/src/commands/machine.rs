@@ -129,7 +129,7 @@ fn job_line(job: &JobView) -> String {
     format!("job {} {outcome}, {at}", job.job.job)
 }
 
-fn phases(job: &JobView) -> String {
+pub(super) fn phases(job: &JobView) -> String {
     let rows = job.phases.iter().map(|phase| {
         vec![
             phase.phase.to_string(),

@@ -86,6 +86,13 @@ impl Place {
         serde_json::from_str(&ended.stdout).unwrap()
     }
 
+    /// What `status` says as JSON. It ends with 1 when a machine does not deploy.
+    pub(crate) fn status(&self, arguments: &[&str]) -> Value {
+        let ended = self.run(&[&["status", "--output", "json"], arguments].concat());
+        assert!(matches!(ended.code, 0 | 1), "{arguments:?}: {ended:?}");
+        serde_json::from_str(&ended.stdout).unwrap()
+    }
+
     /// Starts the program and leaves it running.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         Running::of(self.command(arguments).spawn().unwrap())

@@ -96,8 +96,22 @@ pub async fn follow(
 /// # Errors
 /// When the file cannot be written, or the broker cannot be read.
 pub async fn read_once(bus: &Bus, filter: &str, writer: &mut Writer) -> Result<(), FollowError> {
+    read_some(bus, filter, Start::All, |_| true, writer).await
+}
+
+/// The same from a start on, and of the events those alone that are wanted.
+///
+/// # Errors
+/// When the file cannot be written, or the broker cannot be read.
+pub async fn read_some(
+    bus: &Bus,
+    filter: &str,
+    start: Start,
+    mut is_wanted: impl FnMut(&Event) -> bool,
+    writer: &mut Writer,
+) -> Result<(), FollowError> {
     let state = bus.stream_state(stream::EVENTS).await?;
-    let mut reader = bus.read(stream::EVENTS, filter, Start::All).await?;
+    let mut reader = bus.read(stream::EVENTS, filter, start).await?;
     let mut batch = Batch {
         events: Vec::new(),
         ignored: 0,
@@ -109,7 +123,8 @@ pub async fn read_once(bus: &Bus, filter: &str, writer: &mut Writer) -> Result<(
     };
     while let Some(stored) = reader.next_stored().await? {
         match decoded(&stored) {
-            Some(event) => batch.events.push(event),
+            Some(event) if is_wanted(&event) => batch.events.push(event),
+            Some(_) => {}
             None => batch.ignored += 1,
         }
     }

@@ -98,6 +98,11 @@ impl Health {
         }
     }
 
+    /// Whether the machine does not deploy.
+    pub fn fails(self) -> bool {
+        self <= Self::Suspect
+    }
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {

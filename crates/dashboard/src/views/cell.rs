@@ -165,13 +165,16 @@ impl Reading<'_> {
             decision: LastDecision {
                 cycle: row::cycle(row, column::DECIDED_BY)?,
                 at: row::moment_set(row, column::DECIDED_AT)?,
-                skip: reason.map(|reason| Skip { reason, detail }),
+                skip: reason.map(|reason| Skip {
+                    detail,
+                    ..Skip::new(reason)
+                }),
             },
         })
     }
 }
 
 /// The worst first; among equals those that failed for longest, then by name.
-pub(super) fn worst_first(cells: &mut [Cell]) {
+pub(crate) fn worst_first(cells: &mut [Cell]) {
     cells.sort_by(|a, b| (a.health, a.since, &a.machine).cmp(&(b.health, b.since, &b.machine)));
 }

@@ -17,7 +17,7 @@ use super::{AsOf, Cursor, Page, row};
 use crate::history::Reading;
 use crate::history::time::{nanos, span};
 
-/// How far a cycle is.
+/// How far a cycle is. On the wire the time it ended is `ended_at`: its summary, of which it is a part, has an `at`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum CycleState {
@@ -28,6 +28,7 @@ pub enum CycleState {
     /// All of its machines have an outcome.
     Finished {
         /// When the last one had.
+        #[serde(rename = "ended_at")]
         at: Timestamp,
         /// From the tick to the last outcome.
         #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
@@ -36,6 +37,7 @@ pub enum CycleState {
     /// The rack's machines could not be learnt in time.
     Failed {
         /// When it was given up.
+        #[serde(rename = "ended_at")]
         at: Timestamp,
         /// How often it was tried.
         attempts: u32,
@@ -47,6 +49,7 @@ pub enum CycleState {
     /// The tick was not run.
     Missed {
         /// When that was found.
+        #[serde(rename = "ended_at")]
         at: Timestamp,
         /// Why.
         cause: MissedCause,
@@ -255,7 +258,7 @@ impl Reading<'_> {
                     rack: row::rack(row, "of_rack")?,
                     machine: row::machine_set(row, "about")?,
                     at: row::moment_set(row, "at")?,
-                    skip: reason.map(|reason| Skip { reason, detail }),
+                    skip: reason.map(|reason| Skip { detail, ..Skip::new(reason) }),
                     job: row::job(row, "job")?.map(|_| summary(row)).transpose()?,
                 };
                 Ok((Cursor::of_id(row.get("at")?, cycle.to_bytes()), decision))

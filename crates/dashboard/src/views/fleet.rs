@@ -105,7 +105,8 @@ impl Reading<'_> {
     }
 }
 
-fn totals(racks: &[RackCard]) -> Totals {
+/// Everything in a line.
+pub(crate) fn totals(racks: &[RackCard]) -> Totals {
     let mut machines = BTreeMap::new();
     for cell in racks.iter().flat_map(|rack| &rack.cells) {
         let known = machines

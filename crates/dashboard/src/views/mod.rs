@@ -19,15 +19,18 @@ use jiff::Timestamp;
 use rusqlite::OptionalExtension;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use cell::worst_first;
 pub use cell::{Cell, CurrentJob, LastDecision};
 pub use cycle::{CycleState, CycleSummary, CycleView, Decision, Retry};
 pub use event::{EventFilter, EventView, Events};
+pub(crate) use fleet::totals;
 pub use fleet::{Fleet, RackCard, Totals};
 pub use job::{Doubled, JobSummary, JobView, Look, Verdict};
 pub use machine::MachineView;
 pub use page::{BadCursor, Cursor, List, Page};
 pub use phase::PhaseView;
 pub use place::{BadPlace, Followed, Place};
+pub(crate) use rack::{CYCLES, STRIP};
 pub use rack::{RackMachine, RackView};
 pub use trends::{Day, Flaky, Trends};
 pub use verdict::{BadWhen, JobOver, OverFilter, When};

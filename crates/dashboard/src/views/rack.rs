@@ -13,10 +13,10 @@ use super::{AsOf, Page};
 use crate::history::Reading;
 
 /// How many verdicts a strip shows.
-pub(super) const STRIP: usize = 30;
+pub(crate) const STRIP: usize = 30;
 
 /// How many cycles a rack's view begins with. [`Reading::cycles`] has the rest.
-const CYCLES: usize = 20;
+pub(crate) const CYCLES: usize = 20;
 
 /// Everything that events tell of one rack. Its schedule, policy, pause and next slot are not in events: they are in the
 /// bucket `racks`.

@@ -31,7 +31,10 @@ pub fn object_to_agent(
         .or_else(|| not_on_queue(agent, name.as_str()))
         .or_else(|| queue_restricted(agent, name.as_str(), allowed_queues))
         .or_else(|| fail_streak(policy, agent))
-        .map(super::short)
+        .map(|skip| Skip {
+            heard_at: agent.updated_at,
+            ..super::short(skip)
+        })
 }
 
 fn other_location(policy: &Policy, agent: &Agent) -> Option<Skip> {

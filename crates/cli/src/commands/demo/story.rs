@@ -1,7 +1,6 @@
 //! Events as lines that a person reads.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use bus::Reader;
@@ -18,6 +17,7 @@ use model::outcome::{Counts, FailCause, LostCause, Outcome, Skip};
 use crate::config::Shown;
 use crate::exit::Exit;
 use crate::foresight::{counted, machines};
+use crate::tone::Tone;
 use crate::{output, plain};
 
 /// What was told so far.
@@ -26,27 +26,15 @@ pub(super) struct Story {
     cycles: Option<u32>,
     told: BTreeSet<String>,
     finished: BTreeMap<RackName, Vec<(CycleId, Counts)>>,
-    colours: bool,
-}
-
-/// How a line is coloured.
-#[derive(Clone, Copy)]
-enum Tone {
-    Plain,
-    Good,
-    Bad,
-    Quiet,
 }
 
 impl Story {
     pub(super) fn new(racks: Vec<RackName>, cycles: Option<u32>) -> Self {
-        let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self {
             racks,
             cycles,
             told: BTreeSet::new(),
             finished: BTreeMap::new(),
-            colours: is_wanted && std::io::stdout().is_terminal(),
         }
     }
 
@@ -191,19 +179,7 @@ impl Story {
 
     fn print(&self, event: &Event, tone: Tone, text: &str) -> anyhow::Result<()> {
         let line = format!("{} {:<4} {text}", clock(event.time), event.rack);
-        let code = match tone {
-            Tone::Plain => None,
-            Tone::Good => Some("32"),
-            Tone::Bad => Some("31"),
-            Tone::Quiet => Some("2"),
-        };
-        let line = plain::line(&line);
-        match code {
-            Some(code) if self.colours => {
-                output::coloured_line(&format!("\x1b[{code}m{line}\x1b[0m"))
-            }
-            _ => output::line(&line),
-        }
+        output::coloured_line(&tone.paint(&plain::line(&line)))
     }
 
     /// What it came to, and whether it is what was promised.

@@ -20,7 +20,7 @@ use crate::config::{self, ScheduleWords};
 use crate::exit::{Exit, Usage};
 use crate::output;
 
-pub(crate) use show::next_slot;
+pub(crate) use show::pause_text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

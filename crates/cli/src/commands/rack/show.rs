@@ -87,7 +87,7 @@ pub(super) async fn list(app: &App, ledger: &Ledger) -> anyhow::Result<()> {
 }
 
 /// The slot that comes next, unless the rack is paused.
-pub(crate) fn next_slot(rack: &RackName, record: &RackRecord) -> Option<Timestamp> {
+fn next_slot(rack: &RackName, record: &RackRecord) -> Option<Timestamp> {
     Slots::of(rack, record)?.after(Timestamp::now())
 }
 

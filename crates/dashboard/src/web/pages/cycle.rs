@@ -10,7 +10,7 @@ use super::super::site::{Client, Moment, Site};
 use super::decisions::{First, table};
 use super::parts::{counts, cycle_state, maybe_time, rack_link, time};
 use super::{Page, bad, now};
-use crate::views::{CycleState, CycleView};
+use crate::views::CycleView;
 use crate::words;
 
 pub(in super::super) async fn answer(
@@ -44,7 +44,7 @@ fn summary(view: &CycleView) -> Markup {
         dl {
             dt { "Rack" } dd { (rack_link(&cycle.rack)) }
             dt { "State" } dd { (cycle_state(cycle)) }
-            @if let Some(waits) = waits_for(view) { dt { "Waits for" } dd { (waits) } }
+            @if let Some(waits) = words::waits_for(view) { dt { "Waits for" } dd { (waits) } }
             dt { "Started by" } dd { bdi { (words::origin(cycle.origin.as_ref())) } }
             dt { "Decided" } dd { (maybe_time(cycle.planned_at)) }
             @if let Some(deploy_by) = cycle.deploy_by { dt { "Submits until" } dd { (time(deploy_by)) } }
@@ -57,33 +57,6 @@ fn summary(view: &CycleView) -> Markup {
             }
             dt { "Id" } dd { code { (cycle.cycle) } }
         }
-    }
-}
-
-/// What must happen before the cycle goes on.
-fn waits_for(view: &CycleView) -> Option<String> {
-    match &view.cycle.state {
-        CycleState::Planning => Some(match view.retries.last() {
-            Some(retry) => format!(
-                "the next attempt at {} ({}: {})",
-                retry.next_at.strftime("%H:%M:%S UTC"),
-                retry.cause,
-                retry.message
-            ),
-            None => "MAAS and Testflinger to say what there is".into(),
-        }),
-        CycleState::Running => {
-            let running = view.cycle.open.saturating_sub(view.unsubmitted);
-            let mut waits = Vec::new();
-            if view.unsubmitted > 0 {
-                waits.push(format!("{} submits", view.unsubmitted));
-            }
-            if running > 0 {
-                waits.push(format!("{running} jobs to end"));
-            }
-            (!waits.is_empty()).then(|| waits.join(" and "))
-        }
-        _ => None,
     }
 }
 

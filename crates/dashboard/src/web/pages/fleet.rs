@@ -164,7 +164,7 @@ fn attention(fleet: &Fleet) -> Markup {
         .racks
         .iter()
         .flat_map(|rack| &rack.cells)
-        .filter(|cell| cell.health <= Health::Suspect)
+        .filter(|cell| cell.health.fails())
         .collect();
     bad.sort_by_key(|cell| (cell.health, cell.since, &cell.machine));
     bad.dedup_by_key(|cell| &cell.machine);

@@ -110,7 +110,8 @@ fn each_rule_objects_with_its_own_code_and_names_what_it_saw() {
             skip(&inputs),
             Some(Skip {
                 reason,
-                detail: detail.map(str::to_owned)
+                detail: detail.map(str::to_owned),
+                heard_at: None,
             })
         );
     }
@@ -160,6 +161,21 @@ fn a_late_submit_hears_the_same_from_the_agent_alone() {
             &name("m1"),
             &inputs.allowed_queues,
         );
-        assert_eq!(alone, skip(&inputs));
+        assert_eq!(alone, decide(&inputs).skip.remove(&name("m1")));
+    }
+}
+
+#[test]
+fn rules_about_an_agent_say_when_it_was_heard_of() {
+    for (reason, spoil, _) in RULES {
+        let mut inputs = sound();
+        spoil(&mut inputs);
+        let agent = inputs.agents.iter().find(|agent| agent.name == "m1");
+        let wanted = match reason > SkipReason::NoAgent {
+            true => agent.and_then(|agent| agent.updated_at),
+            false => None,
+        };
+        let skip = decide(&inputs).skip.remove(&name("m1")).unwrap();
+        assert_eq!(skip.heard_at, wanted, "{reason}");
     }
 }
