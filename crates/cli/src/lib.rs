@@ -8,6 +8,7 @@ mod config;
 mod exit;
 mod foresight;
 mod logging;
+mod metrics;
 mod output;
 mod person;
 mod plain;

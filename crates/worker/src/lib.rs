@@ -26,6 +26,15 @@ use crate::inputs::Sources;
 /// thing that they read; each holds its own rack's machines.
 const TICKS: usize = 32;
 
+/// Who sees what a worker does.
+#[derive(Clone, Default)]
+pub struct Observers {
+    /// How its tasks go.
+    pub tasks: Option<Arc<dyn bus::runtime::Observer>>,
+    /// What becomes known of cycles and jobs.
+    pub facts: Option<Arc<dyn ledger::Observer>>,
+}
+
 /// Works until `shutdown` resolves, then finishes what it began within the grace, and says how that went. Trouble with
 /// the broker is waited out.
 pub async fn run(
@@ -33,12 +42,19 @@ pub async fn run(
     bus: Bus,
     maas: Maas,
     testflinger: Testflinger,
+    observers: Observers,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Drained {
-    let ledger = Ledger::new(bus.clone());
+    let mut ledger = Ledger::new(bus.clone());
+    if let Some(observer) = observers.facts {
+        ledger = ledger.observed(observer);
+    }
     let settings = Arc::new(settings);
     let sources = Arc::new(Sources::new(maas, testflinger.clone(), ledger.clone()));
     let mut runtime = Runtime::new(bus, settings.name.clone());
+    if let Some(observer) = observers.tasks {
+        runtime = runtime.observed(observer);
+    }
     for kind in &settings.only {
         runtime = match kind {
             TaskKind::Tick => {

@@ -13,6 +13,7 @@
 
 mod attempt;
 mod line;
+mod observer;
 mod settle;
 
 use std::future::Future;
@@ -31,6 +32,8 @@ use tokio::task::JoinSet;
 use crate::connect::Bus;
 use crate::wire::ONE_TRY;
 use line::Line;
+
+pub use observer::{End, Observer};
 
 /// Does the work of one kind of task. Deliveries repeat, so it is written to be run twice.
 pub trait Handler<T: Task>: Send + Sync + 'static {
@@ -118,6 +121,7 @@ impl<T: Task, H: Handler<T>> Handle for Typed<T, H> {
 pub struct Runtime {
     bus: Bus,
     name: String,
+    observer: Option<Arc<dyn Observer>>,
     lines: Vec<Line>,
 }
 
@@ -138,7 +142,17 @@ impl Runtime {
         Self {
             bus,
             name: name.into(),
+            observer: None,
             lines: Vec::new(),
+        }
+    }
+
+    /// Lets somebody see the work that is added from now on.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            observer: Some(observer),
+            ..self
         }
     }
 
@@ -155,6 +169,7 @@ impl Runtime {
             T::KIND,
             concurrency.max(1),
             handler,
+            self.observer.clone(),
         ));
         self
     }

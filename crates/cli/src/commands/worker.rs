@@ -3,11 +3,11 @@
 use std::pin::pin;
 
 use clap::Args;
+use telemetry::Metrics;
 
 use crate::app::{App, shutdown, unless};
 use crate::config::Key;
-use crate::person;
-use crate::service;
+use crate::{metrics, person, service};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -44,7 +44,8 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
     let mut shutdown = pin!(shutdown()?);
     let config = &app.config;
     // Before the broker is asked: what is missing is said at once.
-    let (maas, testflinger) = (config.maas()?, config.testflinger()?);
+    let (mut maas, mut testflinger) = (config.maas()?, config.testflinger()?);
+    let listener = metrics::listen(config.metrics_listen).await?;
     let name = config.worker.name.clone().unwrap_or_else(own_name);
     let Some(bus) = unless(shutdown.as_mut(), app.role_bus(&name)).await else {
         return Ok(());
@@ -59,9 +60,22 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
         only: config.worker.only.0.clone(),
         grace: config.worker.grace,
     };
+    let bus = bus?;
+    let mut observers = worker::Observers::default();
+    let _serving = match listener {
+        None => None,
+        Some(listener) => {
+            let (metrics, filling) = Metrics::of_worker(metrics::VERSION);
+            maas = maas.observed(filling.maas);
+            testflinger = testflinger.observed(filling.testflinger);
+            observers.tasks = Some(filling.tasks);
+            observers.facts = Some(filling.facts);
+            Some(metrics::serve(listener, metrics, bus.clone())?)
+        }
+    };
     tracing::info!(name, "the worker is at work");
     let _at_work = service::at_work();
-    let drained = worker::run(settings, bus?, maas, testflinger, shutdown).await;
+    let drained = worker::run(settings, bus, maas, testflinger, observers, shutdown).await;
     tracing::info!(?drained, "the worker has ended");
     Ok(())
 }

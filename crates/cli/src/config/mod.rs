@@ -51,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) http: Limits,
     pub(crate) events: Retention,
     pub(crate) dashboard: Dashboard,
+    /// Where a worker or a scheduler tells its metrics, if anywhere.
+    pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log: Log,
     pub(crate) policy: Policy,
     pub(crate) racks: BTreeMap<RackName, RackDefaults>,
@@ -248,6 +250,7 @@ impl Reader<'_> {
             http,
             events: events?,
             dashboard: dashboard?,
+            metrics_listen: self.maybe(Key::MetricsListen),
             log: log?,
             policy: Policy::default().with(&self.resolved.file.policy),
             racks: self
