@@ -168,7 +168,7 @@ async fn scheduler(orders: SchedulerOrders) -> anyhow::Result<()> {
     };
     let bus = Bus::connect(&Connect::to(orders.nats, "scheduler")).await?;
     say(&"ready")?;
-    scheduler::run(settings, bus, None, input_ended())
+    scheduler::run(settings, bus, Vec::new(), input_ended())
         .await
         .context("the scheduler ended")
 }

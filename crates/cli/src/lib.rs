@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod exit;
 mod foresight;
+mod living;
 mod logging;
 mod metrics;
 mod output;

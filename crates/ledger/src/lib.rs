@@ -44,7 +44,7 @@ pub struct Ledger {
     cycles: Bucket<CycleRecord>,
     accounts: Arc<accounts::Accounts>,
     recent: Arc<recent::Recent>,
-    observer: Option<Arc<dyn Observer>>,
+    observers: Arc<[Arc<dyn Observer>]>,
 }
 
 /// A machine record as it was read. A machine that was never written has a blank record and no revision.
@@ -80,23 +80,23 @@ impl Ledger {
             cycles: bus.bucket(bucket::CYCLES),
             accounts: Arc::default(),
             recent: Arc::default(),
-            observer: None,
+            observers: Arc::default(),
             bus,
         }
     }
 
-    /// The same ledger, of which somebody sees what becomes known.
+    /// The same ledger, of which these see what becomes known.
     #[must_use]
-    pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
+    pub fn observed(self, observers: Vec<Arc<dyn Observer>>) -> Self {
         Self {
-            observer: Some(observer),
+            observers: observers.into(),
             ..self
         }
     }
 
     /// Who sees what becomes known.
-    pub fn observer(&self) -> Option<&dyn Observer> {
-        self.observer.as_deref()
+    pub fn observers(&self) -> impl Iterator<Item = &dyn Observer> {
+        self.observers.iter().map(AsRef::as_ref)
     }
 
     /// The broker behind it.
@@ -247,8 +247,10 @@ impl Ledger {
     pub async fn publish(&self, event: &Event) -> Result<(), LedgerError> {
         let message = Outgoing::new(event.subject(), event.to_json()).with_id(event.id());
         let published = self.bus.publish(message).await?;
-        if let (Published::Stored(_), Some(observer)) = (published, &self.observer) {
-            observer.told(event);
+        if let Published::Stored(_) = published {
+            for observer in self.observers() {
+                observer.told(event);
+            }
         }
         Ok(())
     }

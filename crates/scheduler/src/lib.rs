@@ -52,7 +52,7 @@ pub struct Settings {
 pub async fn run(
     settings: Settings,
     bus: Bus,
-    observer: Option<Arc<dyn Observer>>,
+    observers: Vec<Arc<dyn Observer>>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), BusError> {
     let ledger = Ledger::new(bus);
@@ -60,18 +60,17 @@ pub async fn run(
     tokio::select! {
         // A pass may be cut off anywhere: whoever comes next finds what is missing.
         () = shutdown => Ok(()),
-        result = work(&settings, &ledger, observer, changes) => result,
+        result = work(&settings, &ledger, &observers, changes) => result,
     }
 }
 
 async fn work(
     settings: &Settings,
     ledger: &Ledger,
-    observer: Option<Arc<dyn Observer>>,
+    observers: &[Arc<dyn Observer>],
     mut changes: Changes<RackRecord>,
 ) -> Result<(), BusError> {
-    let mut sweep = Sweep::new(ledger.clone(), settings.clone(), observer.clone());
-    let observer = observer.as_deref();
+    let mut sweep = Sweep::new(ledger.clone(), settings.clone(), observers);
     let mut arming = every(settings.speed.shorten(ARM_EVERY), Duration::ZERO);
     // The first sweep waits: what is under way right after a start is not lost.
     let mut sweeping = every(settings.settle, settings.settle);
@@ -84,14 +83,14 @@ async fn work(
             },
             _ = arming.tick() => {
                 let pass = arm::pass(ledger, Timestamp::now());
-                if let Some(armed) = watched(observer, Pass::Arm, pass).await
-                    && let Some(observer) = observer
-                {
-                    observer.armed(armed);
+                if let Some(armed) = watched(observers, Pass::Arm, pass).await {
+                    for observer in observers {
+                        observer.armed(armed);
+                    }
                 }
             }
             _ = sweeping.tick() => {
-                watched(observer, Pass::Sweep, sweep.pass(Timestamp::now())).await;
+                watched(observers, Pass::Sweep, sweep.pass(Timestamp::now())).await;
             }
         }
     }
@@ -106,13 +105,13 @@ fn every(period: Duration, first: Duration) -> tokio::time::Interval {
 
 /// Makes a pass and tells how it went. What it brought; nothing when it failed.
 async fn watched<T>(
-    observer: Option<&dyn Observer>,
+    observers: &[Arc<dyn Observer>],
     pass: Pass,
     work: impl Future<Output = Result<T, LedgerError>>,
 ) -> Option<T> {
     let begun = Instant::now();
     let result = work.await;
-    if let Some(observer) = observer {
+    for observer in observers {
         observer.passed(pass, result.is_ok(), begun.elapsed());
     }
     let what = match pass {

@@ -29,7 +29,7 @@ const SLOWEST: u32 = 12;
 pub(crate) struct Sweep {
     ledger: Ledger,
     settings: Settings,
-    observer: Option<Arc<dyn Observer>>,
+    observers: Vec<Arc<dyn Observer>>,
     view: View,
     /// What the broker reported of messages that no worker survived.
     reports: dead::Reports,
@@ -40,15 +40,11 @@ pub(crate) struct Sweep {
 }
 
 impl Sweep {
-    pub(crate) fn new(
-        ledger: Ledger,
-        settings: Settings,
-        observer: Option<Arc<dyn Observer>>,
-    ) -> Self {
+    pub(crate) fn new(ledger: Ledger, settings: Settings, observers: &[Arc<dyn Observer>]) -> Self {
         Self {
             ledger,
             settings,
-            observer,
+            observers: observers.to_vec(),
             view: View::default(),
             reports: dead::Reports::default(),
             unwatched: BTreeSet::new(),
@@ -72,7 +68,7 @@ impl Sweep {
     }
 
     fn tell(&self, what: Lost) {
-        if let Some(observer) = &self.observer {
+        for observer in &self.observers {
             observer.brought_back(what);
         }
     }

@@ -2,6 +2,8 @@
 
 mod metrics;
 mod serve;
+mod tally;
 
 pub use metrics::{Metrics, Remote, SchedulerMetrics, WorkerMetrics};
 pub use serve::serve;
+pub use tally::{PassTally, TaskTally};

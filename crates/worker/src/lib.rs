@@ -30,9 +30,9 @@ const TICKS: usize = 32;
 #[derive(Clone, Default)]
 pub struct Observers {
     /// How its tasks go.
-    pub tasks: Option<Arc<dyn bus::runtime::Observer>>,
+    pub tasks: Vec<Arc<dyn bus::runtime::Observer>>,
     /// What becomes known of cycles and jobs.
-    pub facts: Option<Arc<dyn ledger::Observer>>,
+    pub facts: Vec<Arc<dyn ledger::Observer>>,
 }
 
 /// Works until `shutdown` resolves, then finishes what it began within the grace, and says how that went. Trouble with
@@ -45,16 +45,10 @@ pub async fn run(
     observers: Observers,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Drained {
-    let mut ledger = Ledger::new(bus.clone());
-    if let Some(observer) = observers.facts {
-        ledger = ledger.observed(observer);
-    }
+    let ledger = Ledger::new(bus.clone()).observed(observers.facts);
     let settings = Arc::new(settings);
     let sources = Arc::new(Sources::new(maas, testflinger.clone(), ledger.clone()));
-    let mut runtime = Runtime::new(bus, settings.name.clone());
-    if let Some(observer) = observers.tasks {
-        runtime = runtime.observed(observer);
-    }
+    let mut runtime = Runtime::new(bus, settings.name.clone()).observed(observers.tasks);
     for kind in &settings.only {
         runtime = match kind {
             TaskKind::Tick => {

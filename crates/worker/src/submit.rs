@@ -233,8 +233,8 @@ impl Handler {
         let Ok(entry) = written else {
             return Ok(Step::Again);
         };
-        if let Some(observer) = self.ledger.observer() {
-            let after = submitted_at.duration_since(task.decided_at);
+        let after = submitted_at.duration_since(task.decided_at);
+        for observer in self.ledger.observers() {
             observer.submitted(after.try_into().unwrap_or_default());
         }
         // For the look that settles the job, which is the next to write the record.

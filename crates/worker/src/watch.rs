@@ -242,11 +242,12 @@ impl Handler {
 
     /// Tells whoever counts how long the job was in the state that the look before saw.
     fn left_state(&self, task: &Watch, delivery: &Delivery) {
-        if let (Some(observer), Some(state), Some(since)) =
-            (self.ledger.observer(), &task.state, task.state_since)
-            && delivery.attempt == 1
-        {
-            let after = delivery.stored_at.duration_since(since);
+        let (Some(state), Some(since), 1) = (&task.state, task.state_since, delivery.attempt)
+        else {
+            return;
+        };
+        let after = delivery.stored_at.duration_since(since);
+        for observer in self.ledger.observers() {
             observer.left(state, after.try_into().unwrap_or_default());
         }
     }

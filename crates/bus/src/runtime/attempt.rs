@@ -33,7 +33,7 @@ pub(super) struct Post {
     /// After how many deliveries the broker gives up; `None` is never.
     pub(super) max_deliver: Option<u32>,
     pub(super) handler: Arc<dyn Handle>,
-    pub(super) observer: Option<Arc<dyn Observer>>,
+    pub(super) observers: Vec<Arc<dyn Observer>>,
 }
 
 /// What shall become of a message.
@@ -62,7 +62,7 @@ pub(super) async fn attempt(post: Arc<Post>, message: Message) {
     let waited = (receipt.delivered == 1)
         .then(|| Timestamp::now().duration_since(receipt.stored_at))
         .map(|waited| waited.try_into().unwrap_or_default());
-    let observed = Observed::begin(post.observer.clone(), post.kind, receipt.delivered, waited);
+    let observed = Observed::begin(&post, receipt.delivered, waited);
     let work = async {
         let verdict = post.judge(&message, &receipt).await;
         let end = post

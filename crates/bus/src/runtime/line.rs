@@ -26,7 +26,7 @@ pub(super) struct Line {
     stream: &'static str,
     capacity: usize,
     handler: Arc<dyn Handle>,
-    observer: Option<Arc<dyn Observer>>,
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 #[derive(Deserialize)]
@@ -85,7 +85,7 @@ impl Line {
         kind: TaskKind,
         capacity: usize,
         handler: Arc<dyn Handle>,
-        observer: Option<Arc<dyn Observer>>,
+        observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
         Self {
             bus,
@@ -94,7 +94,7 @@ impl Line {
             stream: topology::stream_of(kind),
             capacity,
             handler,
-            observer,
+            observers,
         }
     }
 
@@ -168,7 +168,7 @@ impl Line {
                 .and_then(|number| u32::try_from(number).ok())
                 .filter(|number| *number > 0),
             handler: Arc::clone(&self.handler),
-            observer: self.observer.clone(),
+            observers: self.observers.clone(),
         };
         Ok((
             Arc::new(post),

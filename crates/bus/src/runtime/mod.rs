@@ -121,7 +121,7 @@ impl<T: Task, H: Handler<T>> Handle for Typed<T, H> {
 pub struct Runtime {
     bus: Bus,
     name: String,
-    observer: Option<Arc<dyn Observer>>,
+    observers: Vec<Arc<dyn Observer>>,
     lines: Vec<Line>,
 }
 
@@ -142,18 +142,15 @@ impl Runtime {
         Self {
             bus,
             name: name.into(),
-            observer: None,
+            observers: Vec::new(),
             lines: Vec::new(),
         }
     }
 
-    /// Lets somebody see the work that is added from now on.
+    /// Lets these see the work that is added from now on.
     #[must_use]
-    pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
-        Self {
-            observer: Some(observer),
-            ..self
-        }
+    pub fn observed(self, observers: Vec<Arc<dyn Observer>>) -> Self {
+        Self { observers, ..self }
     }
 
     /// Adds a kind of work, of which up to `concurrency` (at least one) are done at the same time.
@@ -169,7 +166,7 @@ impl Runtime {
             T::KIND,
             concurrency.max(1),
             handler,
-            self.observer.clone(),
+            self.observers.clone(),
         ));
         self
     }

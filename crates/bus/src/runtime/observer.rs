@@ -3,6 +3,8 @@ use std::time::{Duration, Instant};
 
 use model::task::TaskKind;
 
+use super::attempt::Post;
+
 /// Sees how tasks go. It is called for every delivery, so it must be quick and never wait.
 pub trait Observer: Send + Sync {
     /// A delivery is worked on from now on. `waited` is how long its message lay ready before anybody took it, by two
@@ -43,25 +45,18 @@ impl End {
 
 /// A delivery that is being worked on. Its end is told even when it is cut off.
 pub(super) struct Observed {
-    observer: Option<Arc<dyn Observer>>,
-    kind: TaskKind,
+    post: Arc<Post>,
     begun: Instant,
     end: End,
 }
 
 impl Observed {
-    pub(super) fn begin(
-        observer: Option<Arc<dyn Observer>>,
-        kind: TaskKind,
-        attempt: u32,
-        waited: Option<Duration>,
-    ) -> Self {
-        if let Some(observer) = &observer {
-            observer.began(kind, attempt, waited);
+    pub(super) fn begin(post: &Arc<Post>, attempt: u32, waited: Option<Duration>) -> Self {
+        for observer in &post.observers {
+            observer.began(post.kind, attempt, waited);
         }
         Self {
-            observer,
-            kind,
+            post: Arc::clone(post),
             begun: Instant::now(),
             end: End::Aborted,
         }
@@ -74,8 +69,8 @@ impl Observed {
 
 impl Drop for Observed {
     fn drop(&mut self) {
-        if let Some(observer) = &self.observer {
-            observer.ended(self.kind, self.end, self.begun.elapsed());
+        for observer in &self.post.observers {
+            observer.ended(self.post.kind, self.end, self.begun.elapsed());
         }
     }
 }

@@ -175,7 +175,7 @@ async fn whoever_watches_is_told_of_every_delivery_and_its_end() {
         },
         calls: Calls::default(),
     };
-    let runtime = Runtime::new(bus.clone(), "test").observed(seen.clone());
+    let runtime = Runtime::new(bus.clone(), "test").observed(vec![seen.clone()]);
     let (stop, stopped) = oneshot::channel::<()>();
     let runtime = runtime.register::<Tick, _>(handler, 4);
     let running = tokio::spawn(runtime.run(async { drop(stopped.await) }, SOON));

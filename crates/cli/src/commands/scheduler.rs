@@ -1,12 +1,13 @@
 //! `racktick scheduler`: arms slots, sweeps.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use anyhow::Context;
-use telemetry::Metrics;
+use telemetry::{Metrics, PassTally};
 
 use crate::app::{App, shutdown, unless};
-use crate::{metrics, service};
+use crate::{living, metrics, service};
 
 pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
     let mut shutdown = pin!(shutdown()?);
@@ -20,18 +21,21 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
         settle: app.config.timing().settle,
     };
     let bus = bus?;
-    let mut observer = None;
+    let tally = Arc::new(PassTally::default());
+    let mut observers: Vec<Arc<dyn scheduler::Observer>> = vec![tally.clone()];
     let _serving = match listener {
         None => None,
         Some(listener) => {
-            let (metrics, observers) = Metrics::of_scheduler(metrics::VERSION);
-            observer = Some(observers.passes);
+            let (metrics, filling) = Metrics::of_scheduler(metrics::VERSION);
+            observers.push(filling.passes);
             Some(metrics::serve(listener, metrics, bus.clone())?)
         }
     };
+    let _announced =
+        living::announce(&bus, living::SCHEDULER, None, move || tally.endpoints()).await?;
     tracing::info!("the scheduler is at work");
     let _at_work = service::at_work();
-    scheduler::run(settings, bus, observer, shutdown)
+    scheduler::run(settings, bus, observers, shutdown)
         .await
         .context("the scheduler ended")
 }

@@ -1,13 +1,14 @@
 //! `racktick worker`: takes ticks, submits and looks.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use clap::Args;
-use telemetry::Metrics;
+use telemetry::{Metrics, TaskTally};
 
 use crate::app::{App, shutdown, unless};
 use crate::config::Key;
-use crate::{metrics, person, service};
+use crate::{living, metrics, person, service};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -61,18 +62,22 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
         grace: config.worker.grace,
     };
     let bus = bus?;
+    let tally = Arc::new(TaskTally::default());
     let mut observers = worker::Observers::default();
+    observers.tasks.push(tally.clone());
     let _serving = match listener {
         None => None,
         Some(listener) => {
             let (metrics, filling) = Metrics::of_worker(metrics::VERSION);
             maas = maas.observed(filling.maas);
             testflinger = testflinger.observed(filling.testflinger);
-            observers.tasks = Some(filling.tasks);
-            observers.facts = Some(filling.facts);
+            observers.tasks.push(filling.tasks);
+            observers.facts.push(filling.facts);
             Some(metrics::serve(listener, metrics, bus.clone())?)
         }
     };
+    let _announced =
+        living::announce(&bus, living::WORKER, Some(&name), move || tally.endpoints()).await?;
     tracing::info!(name, "the worker is at work");
     let _at_work = service::at_work();
     let drained = worker::run(settings, bus, maas, testflinger, observers, shutdown).await;

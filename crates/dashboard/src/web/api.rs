@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::pages::trends::Span;
 use super::problem::Problem;
 use super::site::{Moment, Site};
+use crate::broker::BrokerView;
 use crate::views::{Cursor, EventFilter};
 
 /// How many entries a page has unless it is said, and how many at most.
@@ -180,8 +181,23 @@ async fn events(
     .await
 }
 
+/// How the broker stands, and what the history knows of claims.
+#[derive(Serialize)]
+struct System {
+    #[serde(flatten)]
+    broker: BrokerView,
+    /// Machines that a job has.
+    claims: u64,
+}
+
 async fn system(State(site): State<Site>) -> Answer {
-    answer(site, |moment| Ok(moment.broker.clone())).await
+    let asked = answer(site, |moment| {
+        Ok(System {
+            broker: moment.broker.clone(),
+            claims: moment.reading.open_jobs_count()?,
+        })
+    });
+    asked.await
 }
 
 async fn trends(State(site): State<Site>, Asked(span): Asked<Span>) -> Answer {
