@@ -14,6 +14,7 @@ use super::*;
 
 const DOCUMENT: &str = include_str!("../../../../docs/metrics.md");
 const RULES: &str = include_str!("../../../../dist/prometheus/racktick.rules.yaml");
+const GRAFANA: &str = include_str!("../../../../dist/grafana/racktick.json");
 
 fn text(metrics: &Metrics) -> String {
     let mut text = String::new();
@@ -233,13 +234,15 @@ fn named(text: &str) -> BTreeSet<String> {
 
 /// The dashboard's own tests compare its table with what it tells.
 #[test]
-fn rules_name_metrics_that_there_are() {
+fn rules_and_grafana_name_metrics_that_there_are() {
     let known: BTreeSet<String> = ["Worker", "Scheduler", "Dashboard"]
         .iter()
         .flat_map(|role| documented(role))
         .collect();
-    let named = named(RULES);
-    assert!(named.len() > 5, "{named:?}");
-    let unknown: Vec<_> = named.difference(&known).collect();
-    assert!(unknown.is_empty(), "{unknown:?}");
+    for (text, most) in [(RULES, 10), (GRAFANA, 20)] {
+        let named = named(text);
+        assert!(named.len() > most, "{named:?}");
+        let unknown: Vec<_> = named.difference(&known).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
 }
