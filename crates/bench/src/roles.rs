@@ -154,7 +154,8 @@ async fn worker(orders: WorkerOrders) -> anyhow::Result<()> {
     };
     let bus = Bus::connect(&Connect::to(orders.nats, "worker")).await?;
     say(&"ready")?;
-    worker::run(settings, bus, maas, testflinger, input_ended()).await;
+    let observers = worker::Observers::default();
+    worker::run(settings, bus, maas, testflinger, observers, input_ended()).await;
     Ok(())
 }
 
@@ -167,7 +168,7 @@ async fn scheduler(orders: SchedulerOrders) -> anyhow::Result<()> {
     };
     let bus = Bus::connect(&Connect::to(orders.nats, "scheduler")).await?;
     say(&"ready")?;
-    scheduler::run(settings, bus, input_ended())
+    scheduler::run(settings, bus, Vec::new(), input_ended())
         .await
         .context("the scheduler ended")
 }

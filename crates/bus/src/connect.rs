@@ -426,12 +426,14 @@ impl Bus {
         self.version
     }
 
-    pub(crate) fn is_connected(&self) -> bool {
+    /// Whether the connection stands now.
+    pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
     }
 
-    /// Changes whenever the connection was made anew. Requests that were open before are lost then.
-    pub(crate) fn connections(&self) -> watch::Receiver<u64> {
+    /// How often the connection was made, which changes whenever it is made anew. Requests that were open before are lost
+    /// then.
+    pub fn connections(&self) -> watch::Receiver<u64> {
         self.epoch.clone()
     }
 }

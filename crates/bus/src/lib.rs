@@ -13,6 +13,7 @@ mod publish;
 mod pull;
 mod read;
 pub mod runtime;
+pub mod service;
 mod stored;
 mod storing;
 pub mod topology;

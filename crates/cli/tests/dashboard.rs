@@ -8,6 +8,8 @@ use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Duration;
 
+use bus::access::Role;
+use bus::topology::{Retention, Topology, setup};
 use program::{Place, Running};
 use reqwest::StatusCode;
 use testkit::{Broker, until};
@@ -106,6 +108,96 @@ async fn it_says_where_it_listens_and_ends_when_it_is_told_to() {
     })
     .await;
     assert!(place.path().join("racktick-history.sqlite").is_file());
+}
+
+/// Starts a role with its own key.
+fn with_key(broker: &Broker, role: Role, arguments: &[&str]) -> (Place, Running, Option<String>) {
+    let place = Place::new()
+        .env("NATS_URL", broker.url())
+        .env("NATS_NKEY", broker.key_file(role).display())
+        .env("MAAS_URL", "http://127.0.0.1:9/MAAS")
+        .env("MAAS_API_KEY", "a:b:c")
+        .env("TESTFLINGER_SERVER", "http://127.0.0.1:9")
+        .env("RACKTICK_DASHBOARD_PUBLIC_READ", "true");
+    let mut command = place.command(arguments);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut said = None;
+    if role == Role::Dashboard {
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        said = Some(line.trim().to_owned());
+    }
+    (place, Running::of(child), said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_system_page_shows_who_is_alive_and_who_is_not() {
+    let broker = Broker::start_with_roles().await;
+    let declared = Topology::declared(Retention::default());
+    setup(&broker.bus_as(Role::Admin).await, &declared)
+        .await
+        .unwrap();
+    let (_place, _dashboard, url) = with_key(
+        &broker,
+        Role::Dashboard,
+        &["dashboard", "--listen", "127.0.0.1:0"],
+    );
+    let url = url.unwrap();
+    let get = async |path: &str| {
+        let answer = reqwest::get(format!("{url}{path}")).await.unwrap();
+        answer.text().await.unwrap()
+    };
+    let alive = async || -> Vec<String> {
+        let system =
+            serde_json::from_str::<serde_json::Value>(&get("/api/v1/system").await).unwrap();
+        let roles = system["roles"].as_array().cloned().unwrap_or_default();
+        let name = |role: &serde_json::Value| {
+            let own = role["name"].as_str().map(|name| format!(" {name}"));
+            format!(
+                "{}{}",
+                role["role"].as_str().unwrap(),
+                own.unwrap_or_default()
+            )
+        };
+        roles.iter().map(name).collect()
+    };
+    until(SOON, "the dashboard finds itself alone", async || {
+        alive().await == ["dashboard"]
+    })
+    .await;
+    let page = get("/system").await;
+    for missing in ["no worker answers", "no scheduler answers"] {
+        assert!(page.contains(missing), "{page}");
+    }
+    let worker = |name| with_key(&broker, Role::Worker, &["worker", "--name", name]);
+    let (_one, (_place, other, _)) = (worker("w1"), worker("w2"));
+    let _scheduler = with_key(&broker, Role::Scheduler, &["scheduler"]);
+    until(SOON, "everybody is there", async || {
+        alive().await == ["dashboard", "scheduler", "worker w1", "worker w2"]
+    })
+    .await;
+    let page = get("/system").await;
+    assert!(!page.contains("answers"), "{page}");
+    assert!(page.contains(env!("CARGO_PKG_VERSION")), "{page}");
+    // As `nats micro stats` asks.
+    let operator = broker.bus_as(Role::Operator).await;
+    let services = operator.services(Duration::from_secs(2)).await.unwrap();
+    let names: Vec<_> = services.iter().map(|alive| alive.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "racktick-dashboard",
+            "racktick-scheduler",
+            "racktick-worker",
+            "racktick-worker"
+        ]
+    );
+    other.signal("KILL");
+    until(SOON, "the killed one is gone", async || {
+        alive().await == ["dashboard", "scheduler", "worker w1"]
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod program;
+mod world;
 
 use std::os::unix::net::UnixDatagram;
 
-use program::Place;
+use lab::LabConfig;
+use program::{Place, Running};
 use testkit::{Broker, until};
-
-/// Longer than a program needs to start and end on a busy machine.
-const SOON: std::time::Duration = std::time::Duration::from_secs(60);
+use world::{SOON, World};
 
 /// A notification socket, and the states that came in so far.
 struct Manager {
@@ -87,4 +87,112 @@ async fn a_role_without_a_broker_is_not_ready() {
     running.signal("TERM");
     until(SOON, "it ends by itself", async || running.code().is_some()).await;
     assert_eq!(manager.states(), ["STOPPING=1"]);
+}
+
+/// Starts a role with its log in a file, and returns where it tells its metrics.
+async fn with_metrics(place: &Place, role: &str) -> (Running, String) {
+    let log = place.path().join(format!("{role}.log"));
+    let mut command = place.command(&[role, "--set", "metrics.listen=127.0.0.1:0"]);
+    command.stderr(std::fs::File::create(&log).unwrap());
+    let running = Running::of(command.spawn().unwrap());
+    let mut address = None;
+    until(SOON, "the log says where metrics are", async || {
+        let text = std::fs::read_to_string(&log).unwrap();
+        address = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .find(|line| line["message"] == "metrics are served")
+            .map(|line| line["address"].as_str().unwrap().to_owned());
+        address.is_some()
+    })
+    .await;
+    (running, format!("http://{}", address.unwrap()))
+}
+
+async fn get(url: &str, path: &str) -> (u16, String) {
+    let answer = reqwest::get(format!("{url}{path}")).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+/// The value of a series; zero when it is not there yet.
+fn value(text: &str, series: &str) -> f64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(series));
+    line.map_or(0.0, |line| line.trim().parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_and_a_scheduler_tell_what_they_did() {
+    let world = World::env(LabConfig::default(), "RACKTICK_LOG", "info").await;
+    let place = &world.place;
+    let ((_scheduler, scheduler), (_worker, worker)) = tokio::join!(
+        with_metrics(place, "scheduler"),
+        with_metrics(place, "worker")
+    );
+    place
+        .run(&[
+            "rack", "add", "r1", "--every", "6h", "--policy", "spread=0", "--yes",
+        ])
+        .with_code(0);
+    let finished = world.until_finished("r1").await;
+    assert!(finished.contains("passed 3"), "{finished}");
+    let (_, text) = get(&worker, "/metrics").await;
+    for (series, wanted) in [
+        (
+            "racktick_decisions_total{rack=\"r1\",reason=\"deploy\"}",
+            3.0,
+        ),
+        ("racktick_jobs_total{rack=\"r1\",verdict=\"passed\"}", 3.0),
+        ("racktick_jobs_submitted_total{rack=\"r1\"}", 3.0),
+        (
+            "racktick_job_duration_seconds_count{verdict=\"passed\"}",
+            3.0,
+        ),
+        ("racktick_tick_to_job_seconds_count", 3.0),
+        (
+            "racktick_task_duration_seconds_count{kind=\"submit\",outcome=\"done\"}",
+            3.0,
+        ),
+        (
+            "racktick_http_request_duration_seconds_count{remote=\"maas\",endpoint=\"machines\",class=\"2xx\"}",
+            1.0,
+        ),
+        ("racktick_broker_connected", 1.0),
+    ] {
+        assert_eq!(value(&text, series), wanted, "{series} in {text}");
+    }
+    let phases = "racktick_job_phase_duration_seconds_count{phase=\"provision\"}";
+    assert!(value(&text, phases) > 0.0, "{text}");
+    until(SOON, "four slots are armed", async || {
+        let (_, text) = get(&scheduler, "/metrics").await;
+        value(&text, "racktick_slots_armed") == 4.0
+    })
+    .await;
+    for url in [&worker, &scheduler] {
+        assert_eq!(get(url, "/healthz").await, (200, "ok\n".into()));
+        assert_eq!(get(url, "/readyz").await, (200, "ok\n".into()));
+    }
+    drop(world.broker);
+    until(SOON, "nobody is ready without a broker", async || {
+        get(&worker, "/readyz").await.0 == 503 && get(&scheduler, "/readyz").await.0 == 503
+    })
+    .await;
+    assert_eq!(get(&worker, "/healthz").await.0, 200);
+    let (_, text) = get(&worker, "/metrics").await;
+    assert_eq!(value(&text, "racktick_broker_connected"), 0.0, "{text}");
+}
+
+#[test]
+fn metrics_that_cannot_be_served_are_an_error_at_once() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let place = Place::new().env("RACKTICK_METRICS_LISTEN", &address);
+    let ended = place.run(&["scheduler"]).with_code(1);
+    let said = format!("metrics cannot be served on {address}: set RACKTICK_METRICS_LISTEN");
+    assert!(ended.stderr.contains(&said), "{ended:?}");
+    let place = Place::new().env("RACKTICK_METRICS_LISTEN", "9464");
+    let ended = place.run(&["scheduler"]).with_code(78);
+    assert!(
+        ended.stderr.contains("write an address and a port"),
+        "{ended:?}"
+    );
 }

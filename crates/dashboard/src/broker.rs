@@ -1,15 +1,18 @@
-//! How the broker stands: its streams, the work that waits in it, and dead letters.
+//! How the broker stands: its streams, the work that waits in it, armed slots, dead letters, and who is alive.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
 use bus::topology::{Item, Standing, Topology};
 use bus::{Bus, BusError, dead};
 use jiff::Timestamp;
-use model::subject::{filter, stream};
+use model::name::RackName;
+use model::subject::{Subject, filter, stream};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::living::{self, RoleView};
 use crate::poll::poll;
 
 /// How often the broker is asked.
@@ -29,6 +32,10 @@ pub struct BrokerView {
     pub streams: Vec<StreamView>,
     /// The kinds of work.
     pub work: Vec<WorkView>,
+    /// Who is alive; `None` where the broker does not let the dashboard ask.
+    pub roles: Option<Vec<RoleView>>,
+    /// The slots that are armed.
+    pub armed: BTreeSet<Slot>,
     /// How many dead letters there are.
     pub dead_letters: u64,
     /// The newest of them, the newest first.
@@ -64,6 +71,18 @@ pub struct WorkView {
     pub again: u64,
     /// How many requests of workers wait for some.
     pub takers: u64,
+    /// When the oldest of them that is not done became due; `None` without any, and where the broker does not let the
+    /// dashboard look.
+    pub oldest: Option<Timestamp>,
+}
+
+/// A slot that waits in the broker until it is due.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Slot {
+    /// When it is due.
+    pub at: Timestamp,
+    /// Whose.
+    pub rack: RackName,
 }
 
 /// A dead letter in a line.
@@ -83,6 +102,14 @@ pub struct DeadView {
     pub by: String,
 }
 
+impl BrokerView {
+    /// Whether the slot waits in the broker.
+    pub fn is_armed(&self, rack: &RackName, at: Timestamp) -> bool {
+        let rack = rack.clone();
+        self.armed.contains(&Slot { at, rack })
+    }
+}
+
 /// Keeps the view up with the broker.
 pub async fn follow(bus: &Bus, view: &watch::Sender<BrokerView>) -> Infallible {
     let topology = Topology::declared(Default::default());
@@ -99,14 +126,23 @@ async fn read(bus: &Bus, topology: &Topology, last: &BrokerView) -> Result<Broke
         version: bus.server_version().to_string(),
         ..BrokerView::default()
     };
-    for standing in topology.standing(bus).await? {
+    let (roles, standings) = tokio::join!(
+        living::roles(bus, last.roles.as_deref()),
+        topology.standing(bus)
+    );
+    view.roles = roles?;
+    for standing in standings? {
         match (&standing.item, &standing.work) {
-            (Item::Consumer { name, .. }, Some(work)) => view.work.push(WorkView {
+            (Item::Consumer { stream, name }, Some(work)) => view.work.push(WorkView {
                 kind: name.clone(),
                 waiting: work.waiting,
                 at_work: work.out,
                 again: work.again,
                 takers: work.takers,
+                oldest: match work.waiting + work.out {
+                    0 => None,
+                    _ => oldest(bus, topology, stream, name).await?,
+                },
             }),
             (Item::Stream(_), _) => view.streams.push(StreamView {
                 name: standing.item.to_string(),
@@ -118,6 +154,12 @@ async fn read(bus: &Bus, topology: &Topology, last: &BrokerView) -> Result<Broke
             _ => {}
         }
     }
+    let armed = bus.subjects(stream::RACK, filter::ARMED_SLOTS).await?;
+    let slots = armed.keys().filter_map(|subject| match subject.parse() {
+        Ok(Subject::Slot { rack, slot }) => Some(Slot { at: slot, rack }),
+        _ => None,
+    });
+    view.armed = slots.collect();
     let subjects = bus.subjects(stream::DLQ, filter::DEAD).await?;
     view.dead_letters = subjects.values().sum();
     view.last_dead = bus.stream_state(stream::DLQ).await?.last;
@@ -127,6 +169,22 @@ async fn read(bus: &Bus, topology: &Topology, last: &BrokerView) -> Result<Broke
         false => newest_dead(bus, view.last_dead).await?,
     };
     Ok(view)
+}
+
+/// When the oldest task that a consumer has not done became due.
+async fn oldest(
+    bus: &Bus,
+    topology: &Topology,
+    stream: &str,
+    consumer: &str,
+) -> Result<Option<Timestamp>, BusError> {
+    let declared = topology.consumers.get(&(stream.into(), consumer.into()));
+    let filter = declared.and_then(|config| config.get("filter_subject")?.as_str());
+    match bus.next_on(stream, filter.unwrap_or(">"), 1).await {
+        Ok(first) => Ok(first.map(|first| first.time)),
+        Err(BusError::Denied { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn lacking(standing: &Standing) -> Vec<String> {

@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod follow;
 pub mod history;
+pub mod living;
 mod poll;
 pub mod records;
 pub mod schedules;

@@ -5,6 +5,7 @@ mod adopt;
 mod cancel;
 mod decisions;
 mod error;
+mod observer;
 mod recent;
 mod report;
 pub mod stored;
@@ -14,7 +15,7 @@ mod tick;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bus::{Bucket, Bus, Entry, Outgoing, Written};
+use bus::{Bucket, Bus, Entry, Outgoing, Published, Written};
 use model::cycle::CycleRecord;
 use model::event::Event;
 use model::id::CycleId;
@@ -26,6 +27,7 @@ use model::subject::{bucket, key};
 pub use adopt::{Adoption, Recovery, RemoteJob};
 pub use cancel::Cancelled;
 pub use error::LedgerError;
+pub use observer::Observer;
 pub use tasks::{outgoing, submit_task};
 pub use tick::TickRequest;
 
@@ -42,6 +44,7 @@ pub struct Ledger {
     cycles: Bucket<CycleRecord>,
     accounts: Arc<accounts::Accounts>,
     recent: Arc<recent::Recent>,
+    observers: Arc<[Arc<dyn Observer>]>,
 }
 
 /// A machine record as it was read. A machine that was never written has a blank record and no revision.
@@ -77,8 +80,23 @@ impl Ledger {
             cycles: bus.bucket(bucket::CYCLES),
             accounts: Arc::default(),
             recent: Arc::default(),
+            observers: Arc::default(),
             bus,
         }
+    }
+
+    /// The same ledger, of which these see what becomes known.
+    #[must_use]
+    pub fn observed(self, observers: Vec<Arc<dyn Observer>>) -> Self {
+        Self {
+            observers: observers.into(),
+            ..self
+        }
+    }
+
+    /// Who sees what becomes known.
+    pub fn observers(&self) -> impl Iterator<Item = &dyn Observer> {
+        self.observers.iter().map(AsRef::as_ref)
     }
 
     /// The broker behind it.
@@ -228,7 +246,12 @@ impl Ledger {
     /// Publishes an event under its own id and waits until it is stored.
     pub async fn publish(&self, event: &Event) -> Result<(), LedgerError> {
         let message = Outgoing::new(event.subject(), event.to_json()).with_id(event.id());
-        self.bus.publish(message).await?;
+        let published = self.bus.publish(message).await?;
+        if let Published::Stored(_) = published {
+            for observer in self.observers() {
+                observer.told(event);
+            }
+        }
         Ok(())
     }
 }

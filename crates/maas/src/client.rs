@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -65,13 +66,28 @@ impl Maas {
         })
     }
 
+    /// The same client, whose calls somebody sees.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn rest::Observer>) -> Self {
+        Self {
+            http: self.http.observed(observer),
+            ..self
+        }
+    }
+
     /// All machines with this tag that the key's user may see, in MAAS's order. A tag that MAAS does not know is an
     /// error; one without machines is an empty list. MAAS reads blanks and commas as several tags.
     pub async fn machines_by_tag(&self, tag: &str) -> Result<Vec<Machine>, MaasError> {
         const DOING: &str = "read the machines";
         let total = self.http.limits().list_total;
         let answer = self
-            .get(DOING, &["machines", ""], &[("tags", tag)], total)
+            .get(
+                DOING,
+                "machines",
+                &["machines", ""],
+                &[("tags", tag)],
+                total,
+            )
             .await?;
         if answer.status() == 400 {
             let error = answer.refused().await;
@@ -98,7 +114,13 @@ impl Maas {
         }
         let limits = self.http.limits();
         let answer = self
-            .get(DOING, &["users", ""], &[("op", "whoami")], limits.total)
+            .get(
+                DOING,
+                "whoami",
+                &["users", ""],
+                &[("op", "whoami")],
+                limits.total,
+            )
             .await?;
         let Object(Written {
             username,
@@ -121,7 +143,7 @@ impl Maas {
         let request = self.http.get(&["version", ""]);
         let answer = self
             .http
-            .send(request, Deadline::after(limits.total))
+            .send("version", request, Deadline::after(limits.total))
             .await
             .map_err(|error| MaasError::new(DOING, error))?;
         let clock_offset = answer.clock_offset();
@@ -136,6 +158,7 @@ impl Maas {
     async fn get(
         &self,
         doing: &'static str,
+        endpoint: &'static str,
         segments: &[&str],
         query: &[(&str, &str)],
         total: Duration,
@@ -147,7 +170,7 @@ impl Maas {
             .query(query)
             .header(AUTHORIZATION, self.key.sign(address.as_str()));
         self.http
-            .send(request, Deadline::after(total))
+            .send(endpoint, request, Deadline::after(total))
             .await
             .map_err(|error| MaasError::new(doing, error))
     }

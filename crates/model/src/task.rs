@@ -152,6 +152,9 @@ pub struct Watch {
     /// The state the last look saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// When a look saw that state first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_since: Option<Timestamp>,
     /// On how many looks in a row Testflinger did not know the job.
     #[serde(default)]
     pub absent: u32,
@@ -196,6 +199,7 @@ impl Submit {
             pace: self.pace,
             look: 0,
             state: None,
+            state_since: None,
             absent: 0,
             let_go: 0,
             failed: 0,

@@ -88,6 +88,7 @@ mod tests {
             },
             look: 0,
             state: None,
+            state_since: None,
             absent: 0,
             let_go,
             failed: 0,

@@ -27,6 +27,7 @@ fn task(absent: u32, let_go: u32) -> Watch {
         pace: PACE,
         look: 3,
         state: None,
+        state_since: None,
         absent,
         let_go,
         failed: 0,

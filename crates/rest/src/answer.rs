@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use crate::body::Body;
+use crate::call::Call;
 use crate::error::Error;
 use crate::excerpt::is_html;
 use crate::hiding;
@@ -29,6 +30,7 @@ const WAITING_CHUNKS: usize = 4;
 /// The head of an answer; the body is still to come.
 pub struct Answer {
     body: Body,
+    call: Call,
     sent: Timestamp,
     received: Timestamp,
 }
@@ -37,6 +39,7 @@ impl Answer {
     pub(crate) fn new(
         http: Http,
         response: reqwest::Response,
+        call: Call,
         sent: Timestamp,
         deadline: Deadline,
     ) -> Self {
@@ -49,6 +52,7 @@ impl Answer {
                 cap,
                 read: 0,
             },
+            call,
             sent,
             received: Timestamp::now(),
         }
@@ -89,20 +93,25 @@ impl Answer {
 
     /// Reads the body as JSON of at most `cap` bytes, keeping only what `T` asks for, with our secrets hidden in it. Use
     /// [`Object`](crate::Object) and [`List`](crate::List) for the outer shape.
-    pub async fn json<T: DeserializeOwned + Send + 'static>(self, cap: u64) -> Result<T, Error> {
-        self.read(cap, true).await
+    pub async fn json<T: DeserializeOwned + Send + 'static>(
+        mut self,
+        cap: u64,
+    ) -> Result<T, Error> {
+        let read = self.read(cap, true).await;
+        self.call.ended(read)
     }
 
     /// The same for an answer that is itself a secret, such as an access token: nothing is hidden in it.
     pub async fn secret_json<T: DeserializeOwned + Send + 'static>(
-        self,
+        mut self,
         cap: u64,
     ) -> Result<T, Error> {
-        self.read(cap, false).await
+        let read = self.read(cap, false).await;
+        self.call.ended(read)
     }
 
     async fn read<T: DeserializeOwned + Send + 'static>(
-        mut self,
+        &mut self,
         cap: u64,
         hide: bool,
     ) -> Result<T, Error> {
@@ -124,7 +133,7 @@ impl Answer {
     }
 
     async fn read_long<T: DeserializeOwned + Send + 'static>(
-        mut self,
+        &mut self,
         start: Bytes,
         hide: bool,
     ) -> Result<T, Error> {
@@ -151,6 +160,11 @@ impl Answer {
 
     /// Reads the body as text. A web page is an error.
     pub async fn text(mut self) -> Result<String, Error> {
+        let read = self.read_text().await;
+        self.call.ended(read)
+    }
+
+    async fn read_text(&mut self) -> Result<String, Error> {
         let mut text = BytesMut::new();
         while let Some(chunk) = self.body.chunk().await? {
             text.extend_from_slice(&chunk);
@@ -165,6 +179,11 @@ impl Answer {
 
     /// Makes sure that there is no body.
     pub async fn nothing(mut self) -> Result<(), Error> {
+        let read = self.read_nothing().await;
+        self.call.ended(read)
+    }
+
+    async fn read_nothing(&mut self) -> Result<(), Error> {
         // Checked in the head, too: a client must not read a body after some statuses even where one is announced.
         let announced = self
             .body

@@ -10,6 +10,7 @@ use tokio::time::timeout_at;
 use url::Url;
 
 use crate::answer::Answer;
+use crate::call::{Call, Observer};
 use crate::error::Error;
 use crate::excerpt::excerpt;
 use crate::hiding;
@@ -48,7 +49,10 @@ pub enum BuildError {
 
 /// Sends requests to one server. Clones share its connections.
 #[derive(Debug, Clone)]
-pub struct Http(Arc<Inner>);
+pub struct Http {
+    inner: Arc<Inner>,
+    observer: Option<Arc<dyn Observer>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -84,32 +88,44 @@ impl Http {
             builder = builder.tls_certs_merge(certificates);
         }
         let client = builder.build().map_err(BuildError::Client)?;
-        Ok(Self(Arc::new(Inner {
-            client,
-            root: settings.root,
-            limits: settings.limits,
-            secrets: Secrets::new(&settings.secrets),
-        })))
+        Ok(Self {
+            inner: Arc::new(Inner {
+                client,
+                root: settings.root,
+                limits: settings.limits,
+                secrets: Secrets::new(&settings.secrets),
+            }),
+            observer: None,
+        })
+    }
+
+    /// The same client, whose calls somebody sees.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            observer: Some(observer),
+            ..self
+        }
     }
 
     /// The limits of this client.
     pub fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.inner.limits
     }
 
     /// The server's address.
     pub fn root(&self) -> &Root {
-        &self.0.root
+        &self.inner.root
     }
 
     /// Starts a GET of something below the root; see [`Root::at`].
     pub fn get(&self, segments: &[&str]) -> RequestBuilder {
-        self.0.client.get(self.at(segments))
+        self.inner.client.get(self.at(segments))
     }
 
     /// Starts a POST to something below the root; see [`Root::at`].
     pub fn post(&self, segments: &[&str]) -> RequestBuilder {
-        self.0.client.post(self.at(segments))
+        self.inner.client.post(self.at(segments))
     }
 
     fn at(&self, segments: &[&str]) -> Url {
@@ -117,15 +133,30 @@ impl Http {
     }
 
     /// Sends a request, once, and waits for the head of the answer, whatever its status. The deadline holds for the
-    /// body, too. A redirect is an error.
-    pub async fn send(&self, request: RequestBuilder, deadline: Deadline) -> Result<Answer, Error> {
+    /// body, too. A redirect is an error. `endpoint` is a word for what is asked for, the same for all of its kind.
+    pub async fn send(
+        &self,
+        endpoint: &'static str,
+        request: RequestBuilder,
+        deadline: Deadline,
+    ) -> Result<Answer, Error> {
+        let mut call = Call::begin(self.observer.clone(), endpoint);
         let sent = Timestamp::now();
+        let response = self.head(request, deadline).await;
+        let response = call.ended(response)?;
+        call.answered(response.status().as_u16());
+        Answer::new(self.clone(), response, call, sent, deadline).unless_redirect()
+    }
+
+    async fn head(
+        &self,
+        request: RequestBuilder,
+        deadline: Deadline,
+    ) -> Result<reqwest::Response, Error> {
         let first_byte = self.limits().first_byte;
         let mute = from_now(first_byte);
         match timeout_at(mute.min(deadline.at), request.send()).await {
-            Ok(Ok(response)) => {
-                Answer::new(self.clone(), response, sent, deadline).unless_redirect()
-            }
+            Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(self.failed(error)),
             Err(_) if mute < deadline.at => Err(Error::Timeout {
                 server: self.server(),
@@ -183,7 +214,7 @@ impl Http {
 
     /// The beginning of what the server said, fit for a message: one printable line without our secrets.
     pub fn excerpt(&self, text: &str) -> String {
-        excerpt(text, &self.0.secrets)
+        excerpt(text, &self.inner.secrets)
     }
 
     /// Reads JSON that came from the server in another way than as a body, with our secrets hidden.
@@ -192,7 +223,7 @@ impl Http {
     }
 
     pub(crate) fn secrets(&self) -> &Secrets {
-        &self.0.secrets
+        &self.inner.secrets
     }
 
     pub(crate) fn server(&self) -> String {

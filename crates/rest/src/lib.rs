@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod call;
 mod error;
 mod excerpt;
 mod guard;
@@ -16,6 +17,7 @@ mod secrets;
 mod short;
 
 pub use answer::Answer;
+pub use call::Observer;
 pub use error::{Class, Error};
 pub use guard::Guard;
 pub use http::{BuildError, Http, Settings};

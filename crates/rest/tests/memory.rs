@@ -39,7 +39,11 @@ async fn a_list_of_50_mb_costs_what_is_kept_of_it() {
     .unwrap();
     let before = peak_memory();
     let answer = http
-        .send(http.get(&["a"]), Deadline::after(http.limits().list_total))
+        .send(
+            "a",
+            http.get(&["a"]),
+            Deadline::after(http.limits().list_total),
+        )
         .await
         .unwrap();
     let List(names) = answer

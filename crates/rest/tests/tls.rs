@@ -61,10 +61,14 @@ fn http(address: &str, ca: Option<&str>) -> Result<Http, BuildError> {
 }
 
 async fn ask(http: &Http) -> Result<String, Error> {
-    http.send(http.get(&["a"]), Deadline::after(Duration::from_secs(30)))
-        .await?
-        .text()
-        .await
+    http.send(
+        "a",
+        http.get(&["a"]),
+        Deadline::after(Duration::from_secs(30)),
+    )
+    .await?
+    .text()
+    .await
 }
 
 #[tokio::test]

@@ -18,15 +18,16 @@ const HORIZON: Duration = Duration::from_secs(24 * 3600);
 
 type Slot = (RackName, Timestamp);
 
-/// Reads what the racks want and what is armed, and makes the second like the first.
-pub(crate) async fn pass(ledger: &Ledger, now: Timestamp) -> Result<(), LedgerError> {
+/// Reads what the racks want and what is armed, and makes the second like the first. Returns how many are armed then.
+pub(crate) async fn pass(ledger: &Ledger, now: Timestamp) -> Result<usize, LedgerError> {
     let racks = racks(ledger).await?;
-    let armed = Waiting::ticks(ledger)
+    let armed: BTreeSet<Slot> = Waiting::ticks(ledger)
         .await?
         .slots()
         .map(|(rack, slot)| (rack.clone(), slot))
         .collect();
     let difference = difference(&racks, &armed, now);
+    let in_the_end = armed.len() - difference.purge.len() + difference.arm.len();
     for (rack, slot) in difference.purge {
         tracing::info!(rack.name = %rack, %slot, "purging a slot that is no longer wanted");
         ledger
@@ -37,7 +38,7 @@ pub(crate) async fn pass(ledger: &Ledger, now: Timestamp) -> Result<(), LedgerEr
     for (rack, slot) in difference.arm {
         arm(ledger, rack, slot).await?;
     }
-    Ok(())
+    Ok(in_the_end)
 }
 
 /// Arms a slot; false when somebody else has.

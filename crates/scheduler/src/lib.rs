@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod arm;
+mod observer;
 mod rouse;
 mod sweep;
 mod view;
 mod waiting;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{Bus, BusError, Changes, Start};
@@ -18,6 +20,8 @@ use model::speed::Speed;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::sweep::Sweep;
+
+pub use observer::{Lost, Observer, Pass};
 
 /// How often the armed slots are compared with what the racks want, when nobody changes a rack. At least two slots of
 /// each rack are armed, and no schedule ticks twice as often as this.
@@ -48,6 +52,7 @@ pub struct Settings {
 pub async fn run(
     settings: Settings,
     bus: Bus,
+    observers: Vec<Arc<dyn Observer>>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), BusError> {
     let ledger = Ledger::new(bus);
@@ -55,16 +60,17 @@ pub async fn run(
     tokio::select! {
         // A pass may be cut off anywhere: whoever comes next finds what is missing.
         () = shutdown => Ok(()),
-        result = work(&settings, &ledger, changes) => result,
+        result = work(&settings, &ledger, &observers, changes) => result,
     }
 }
 
 async fn work(
     settings: &Settings,
     ledger: &Ledger,
+    observers: &[Arc<dyn Observer>],
     mut changes: Changes<RackRecord>,
 ) -> Result<(), BusError> {
-    let mut sweep = Sweep::new(ledger.clone(), settings.clone());
+    let mut sweep = Sweep::new(ledger.clone(), settings.clone(), observers);
     let mut arming = every(settings.speed.shorten(ARM_EVERY), Duration::ZERO);
     // The first sweep waits: what is under way right after a start is not lost.
     let mut sweeping = every(settings.settle, settings.settle);
@@ -75,8 +81,17 @@ async fn work(
                 Ok(_) | Err(BusError::Malformed { .. }) => arming.reset_immediately(),
                 Err(error) => return Err(error),
             },
-            _ = arming.tick() => report("arming slots", arm::pass(ledger, Timestamp::now()).await),
-            _ = sweeping.tick() => report("sweeping", sweep.pass(Timestamp::now()).await),
+            _ = arming.tick() => {
+                let pass = arm::pass(ledger, Timestamp::now());
+                if let Some(armed) = watched(observers, Pass::Arm, pass).await {
+                    for observer in observers {
+                        observer.armed(armed);
+                    }
+                }
+            }
+            _ = sweeping.tick() => {
+                watched(observers, Pass::Sweep, sweep.pass(Timestamp::now())).await;
+            }
         }
     }
 }
@@ -88,8 +103,22 @@ fn every(period: Duration, first: Duration) -> tokio::time::Interval {
     interval
 }
 
-fn report(what: &str, result: Result<(), LedgerError>) {
-    if let Err(error) = result {
-        tracing::warn!("{what} failed and will be tried again: {error}");
+/// Makes a pass and tells how it went. What it brought; nothing when it failed.
+async fn watched<T>(
+    observers: &[Arc<dyn Observer>],
+    pass: Pass,
+    work: impl Future<Output = Result<T, LedgerError>>,
+) -> Option<T> {
+    let begun = Instant::now();
+    let result = work.await;
+    for observer in observers {
+        observer.passed(pass, result.is_ok(), begun.elapsed());
     }
+    let what = match pass {
+        Pass::Arm => "arming slots",
+        Pass::Sweep => "sweeping",
+    };
+    result
+        .inspect_err(|error| tracing::warn!("{what} failed and will be tried again: {error}"))
+        .ok()
 }

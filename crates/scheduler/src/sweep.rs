@@ -3,6 +3,7 @@
 //! finds nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{BusError, dead};
@@ -19,7 +20,7 @@ use plan::slots::{Slots, later};
 
 use crate::view::View;
 use crate::waiting::{self, Waiting};
-use crate::{Settings, arm, rouse};
+use crate::{Lost, Observer, Settings, arm, rouse};
 
 /// A task that keeps falling out comes back at longer and longer intervals, up to this many settle times.
 const SLOWEST: u32 = 12;
@@ -28,6 +29,7 @@ const SLOWEST: u32 = 12;
 pub(crate) struct Sweep {
     ledger: Ledger,
     settings: Settings,
+    observers: Vec<Arc<dyn Observer>>,
     view: View,
     /// What the broker reported of messages that no worker survived.
     reports: dead::Reports,
@@ -38,10 +40,11 @@ pub(crate) struct Sweep {
 }
 
 impl Sweep {
-    pub(crate) fn new(ledger: Ledger, settings: Settings) -> Self {
+    pub(crate) fn new(ledger: Ledger, settings: Settings, observers: &[Arc<dyn Observer>]) -> Self {
         Self {
             ledger,
             settings,
+            observers: observers.to_vec(),
             view: View::default(),
             reports: dead::Reports::default(),
             unwatched: BTreeSet::new(),
@@ -64,6 +67,12 @@ impl Sweep {
         self.forget(now).await
     }
 
+    fn tell(&self, what: Lost) {
+        for observer in &self.observers {
+            observer.brought_back(what);
+        }
+    }
+
     /// Messages that no worker survived become dead letters. Where they are they would look like work under way, and
     /// nothing would bring it back.
     async fn bury(&mut self) -> Result<(), LedgerError> {
@@ -73,6 +82,7 @@ impl Sweep {
                 "no worker survived this message: it becomes a dead letter"
             );
             dead::bury(self.ledger.bus(), &stuck, "scheduler").await?;
+            self.tell(Lost::Dead);
         }
         Ok(())
     }
@@ -93,6 +103,7 @@ impl Sweep {
                 if let Some(look) = look.filter(|look| look.deadline.is_some()) {
                     tracing::warn!(machine.name = %machine, job.id = %job, "nobody had told this job's look of its cancel: looking now");
                     self.ledger.arm_look(&look, now).await?;
+                    self.tell(Lost::Cancel);
                 }
             }
         }
@@ -128,6 +139,7 @@ impl Sweep {
             tracing::warn!(machine.name = %machine, job.id = %job, "nothing was going to look at this job: looking now");
             let look = submit_task(record, planned, machine).first_look();
             self.ledger.arm_look(&look, now).await?;
+            self.tell(Lost::Look);
         }
         self.unwatched = unwatched.into_iter().map(|(_, _, job)| job).collect();
         Ok(())
@@ -199,6 +211,7 @@ impl Sweep {
             let message = ledger::outgoing(Subject::Submit { rack, machine }, &task)
                 .with_id(format!("{job}.sweep.{}", now.as_second()));
             self.ledger.bus().publish(message).await?;
+            self.tell(Lost::Submit);
             let slower = 2u32.saturating_pow(times).min(SLOWEST);
             let again = later(now, self.settings.settle.saturating_mul(slower));
             self.brought_back
@@ -216,6 +229,7 @@ impl Sweep {
                 tracing::warn!(rack.name = %record.rack, cycle.id = %record.cycle, "nobody told this cycle's end: telling it");
                 self.ledger.tell_decisions(record).await?;
                 self.ledger.close(&record.rack, record.cycle).await?;
+                self.tell(Lost::End);
             }
         }
         Ok(())
@@ -248,6 +262,7 @@ impl Sweep {
             {
                 tracing::warn!(rack.name = %rack, %slot, "a slot never ticked: arming it again");
                 arm::arm(&self.ledger, rack, slot).await?;
+                self.tell(Lost::Slot);
             }
         }
         Ok(())

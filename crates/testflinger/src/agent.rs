@@ -108,7 +108,7 @@ impl Testflinger {
     /// All agents.
     pub async fn agents(&self) -> Result<Vec<Agent>, TestflingerError> {
         const DOING: &str = "read the agents";
-        let answer = self.get(DOING, &["v1", "agents", "data"]).await?;
+        let answer = self.get(DOING, "agents", &["v1", "agents", "data"]).await?;
         let written: WrittenList = self
             .read(DOING, answer, self.http.limits().list_bytes)
             .await?;
@@ -122,7 +122,9 @@ impl Testflinger {
             // No path can hold such a name: it would ask for something else.
             return Ok(None);
         }
-        let answer = self.get(DOING, &["v1", "agents", "data", name]).await?;
+        let answer = self
+            .get(DOING, "agent", &["v1", "agents", "data", name])
+            .await?;
         if answer.status() == 404 {
             let error = answer.refused().await;
             // Any other 404 is about the address, not about the agent.

@@ -69,11 +69,23 @@ impl Testflinger {
         })
     }
 
+    /// The same client, whose calls somebody sees.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn rest::Observer>) -> Self {
+        Self {
+            http: self.http.observed(observer),
+            ..self
+        }
+    }
+
     /// Which server this is, and that it can be reached. Needs no rights.
     pub async fn version(&self) -> Result<Version, TestflingerError> {
         const DOING: &str = "read the version";
         let deadline = Deadline::after(self.http.limits().total);
-        let sent = self.http.send(self.http.get(&["v1"]), deadline).await;
+        let sent = self
+            .http
+            .send("version", self.http.get(&["v1"]), deadline)
+            .await;
         let answer = sent.map_err(|error| self.error(DOING, error))?;
         let clock_offset = answer.clock_offset();
         let text = match answer.status() {
@@ -108,21 +120,26 @@ impl Testflinger {
     pub(crate) async fn get(
         &self,
         doing: &'static str,
+        endpoint: &'static str,
         segments: &[&str],
     ) -> Result<Answer, TestflingerError> {
-        self.call(self.http.get(segments))
+        self.call(endpoint, self.http.get(segments))
             .await
             .map_err(|failure| self.failed(doing, failure))
     }
 
     /// Sends a request as whoever we are. A 401 is answered with another token, once: the server refuses before it
     /// does anything, so this is no second request to it.
-    pub(crate) async fn call(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+    pub(crate) async fn call(
+        &self,
+        endpoint: &'static str,
+        request: RequestBuilder,
+    ) -> Result<Answer, Failure> {
         let deadline = Deadline::after(self.http.limits().total);
         let Some(tokens) = &self.tokens else {
             return self
                 .http
-                .send(request, deadline)
+                .send(endpoint, request, deadline)
                 .await
                 .map_err(Failure::Http);
         };
@@ -134,7 +151,7 @@ impl Testflinger {
         let request = request.header(AUTHORIZATION, token.header.clone());
         let answer = self
             .http
-            .send(request, deadline)
+            .send(endpoint, request, deadline)
             .await
             .map_err(Failure::Http)?;
         match again {
@@ -144,7 +161,10 @@ impl Testflinger {
                     .await
                     .map_err(Failure::Token)?;
                 let again = again.header(AUTHORIZATION, token.header.clone());
-                self.http.send(again, deadline).await.map_err(Failure::Http)
+                self.http
+                    .send(endpoint, again, deadline)
+                    .await
+                    .map_err(Failure::Http)
             }
             _ => Ok(answer),
         }

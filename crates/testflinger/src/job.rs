@@ -177,7 +177,9 @@ impl Testflinger {
     pub async fn job(&self, job_id: &str) -> Result<Presence, TestflingerError> {
         const DOING: &str = "look for the job";
         let cap = self.http.limits().body_bytes;
-        let stored: Option<Identity> = self.stored(DOING, &["v1", "job", job_id], cap).await?;
+        let stored: Option<Identity> = self
+            .stored(DOING, "job", &["v1", "job", job_id], cap)
+            .await?;
         let Some(identity) = stored else {
             return Ok(Presence::Absent);
         };
@@ -191,8 +193,9 @@ impl Testflinger {
     pub async fn belonging(&self, job_id: &str) -> Result<Option<Belonging>, TestflingerError> {
         const DOING: &str = "read the job";
         let cap = self.http.limits().body_bytes;
-        let stored: Option<Identified<Belonging>> =
-            self.stored(DOING, &["v1", "job", job_id], cap).await?;
+        let stored: Option<Identified<Belonging>> = self
+            .stored(DOING, "job", &["v1", "job", job_id], cap)
+            .await?;
         let Some(Identified { identity, rest }) = stored else {
             return Ok(None);
         };
@@ -206,7 +209,9 @@ impl Testflinger {
     pub async fn result(&self, job_id: &str) -> Result<Option<JobResult>, TestflingerError> {
         const DOING: &str = "read the result of the job";
         let cap = self.http.limits().result_bytes;
-        let written: Option<Written> = self.stored(DOING, &["v1", "result", job_id], cap).await?;
+        let written: Option<Written> = self
+            .stored(DOING, "result", &["v1", "result", job_id], cap)
+            .await?;
         Ok(written.map(JobResult::from))
     }
 
@@ -214,10 +219,11 @@ impl Testflinger {
     async fn stored<T: DeserializeOwned + Send + 'static>(
         &self,
         doing: &'static str,
+        endpoint: &'static str,
         segments: &[&str],
         cap: u64,
     ) -> Result<Option<T>, TestflingerError> {
-        let answer = self.get(doing, segments).await?;
+        let answer = self.get(doing, endpoint, segments).await?;
         if answer.status() == 204 {
             answer
                 .nothing()
@@ -232,7 +238,9 @@ impl Testflinger {
     /// How many jobs are before this one in its queue; none once it is not waiting any more, or unknown.
     pub async fn position(&self, job_id: &str) -> Result<Option<u64>, TestflingerError> {
         const DOING: &str = "read the position of the job";
-        let answer = self.get(DOING, &["v1", "job", job_id, "position"]).await?;
+        let answer = self
+            .get(DOING, "position", &["v1", "job", job_id, "position"])
+            .await?;
         let position = match answer.status() {
             200 => answer.text().await.and_then(|text| {
                 text.trim()
@@ -257,7 +265,9 @@ impl Testflinger {
     /// All jobs of a queue, over or not, of the last seven days. An unknown queue has none.
     pub async fn queue_jobs(&self, queue: &str) -> Result<Vec<JobSummary>, TestflingerError> {
         const DOING: &str = "read the jobs of the queue";
-        let answer = self.get(DOING, &["v1", "queues", queue, "jobs"]).await?;
+        let answer = self
+            .get(DOING, "queue_jobs", &["v1", "queues", queue, "jobs"])
+            .await?;
         self.jobs(DOING, answer).await
     }
 
@@ -271,7 +281,7 @@ impl Testflinger {
             .collect();
         let request = self.http.get(&["v1", "job", "search"]).query(&query);
         let answer = self
-            .call(request)
+            .call("search", request)
             .await
             .map_err(|failure| self.failed(DOING, failure))?;
         self.jobs(DOING, answer).await
@@ -285,7 +295,7 @@ impl Testflinger {
             .post(&["v1", "job", job_id, "action"])
             .json(&json!({"action": "cancel"}));
         let answer = self
-            .call(request)
+            .call("cancel", request)
             .await
             .map_err(|failure| self.failed(DOING, failure))?;
         let cancel = match answer.status() {

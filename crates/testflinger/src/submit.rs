@@ -83,7 +83,7 @@ impl Testflinger {
     pub async fn submit(&self, document: &JobDocument<'_>) -> Result<(), SubmitError> {
         let stored = async {
             let answer = self
-                .call(self.http.post(&["v1", "job"]).json(document))
+                .call("submit", self.http.post(&["v1", "job"]).json(document))
                 .await?;
             if answer.status() != 200 {
                 return Err(Failure::Http(answer.refused().await));

@@ -183,7 +183,7 @@ impl Tokens {
         let request = http
             .post(&["v1", "oauth2", "token"])
             .header(AUTHORIZATION, self.credentials.basic.clone());
-        let answer = http.send(request, deadline).await?;
+        let answer = http.send("token", request, deadline).await?;
         let Object(issued): Object<Issued> = match answer.status() {
             200 => answer.secret_json(http.limits().body_bytes).await?,
             401 => return Err(answer.refused_unread()),

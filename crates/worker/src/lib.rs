@@ -26,6 +26,15 @@ use crate::inputs::Sources;
 /// thing that they read; each holds its own rack's machines.
 const TICKS: usize = 32;
 
+/// Who sees what a worker does.
+#[derive(Clone, Default)]
+pub struct Observers {
+    /// How its tasks go.
+    pub tasks: Vec<Arc<dyn bus::runtime::Observer>>,
+    /// What becomes known of cycles and jobs.
+    pub facts: Vec<Arc<dyn ledger::Observer>>,
+}
+
 /// Works until `shutdown` resolves, then finishes what it began within the grace, and says how that went. Trouble with
 /// the broker is waited out.
 pub async fn run(
@@ -33,12 +42,13 @@ pub async fn run(
     bus: Bus,
     maas: Maas,
     testflinger: Testflinger,
+    observers: Observers,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Drained {
-    let ledger = Ledger::new(bus.clone());
+    let ledger = Ledger::new(bus.clone()).observed(observers.facts);
     let settings = Arc::new(settings);
     let sources = Arc::new(Sources::new(maas, testflinger.clone(), ledger.clone()));
-    let mut runtime = Runtime::new(bus, settings.name.clone());
+    let mut runtime = Runtime::new(bus, settings.name.clone()).observed(observers.tasks);
     for kind in &settings.only {
         runtime = match kind {
             TaskKind::Tick => {

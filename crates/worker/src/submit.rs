@@ -234,6 +234,10 @@ impl Handler {
         let Ok(entry) = written else {
             return Ok(Step::Again);
         };
+        let after = submitted_at.duration_since(task.decided_at);
+        for observer in self.ledger.observers() {
+            observer.submitted(after.try_into().unwrap_or_default());
+        }
         // For the look that settles the job, which is the next to write the record.
         self.ledger.remember_machine(&task.machine, &entry);
         match &entry.record.claim {

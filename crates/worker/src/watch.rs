@@ -160,7 +160,7 @@ impl Handler {
         let is_cancelled = sight.state().is_some_and(plan::look::needs_agent);
         match plan::look::conclude(task, true, sight.seen()) {
             Conclusion::NotOver(counters) if !is_cancelled && now < deadline => {
-                let next = after(task, &sight, counters);
+                let next = after(task, &sight, counters, delivery.stored_at);
                 let due = plan::look::next_look(&task.pace, deadline, now, counters);
                 tokio::try_join!(
                     self.tell_progress(task, &sight, delivery),
@@ -209,8 +209,8 @@ impl Handler {
             _ => plan::look::conclude(task, running, sight.seen()),
         };
         match conclusion {
-            Conclusion::Over => self.settle(task, entry, sight.result).await,
-            Conclusion::Gone => self.settle(task, entry, None).await,
+            Conclusion::Over => self.settle(task, entry, sight.result, delivery).await,
+            Conclusion::Gone => self.settle(task, entry, None, delivery).await,
             Conclusion::NotOver(counters) => {
                 self.look_again(task, entry, &sight, counters, delivery)
                     .await
@@ -235,8 +235,21 @@ impl Handler {
             job: about(task),
             state: state.to_owned(),
         };
+        self.left_state(task, delivery);
         // The message's own time, so that a redelivery says the same.
         self.publish(task, delivery.stored_at, fact).await
+    }
+
+    /// Tells whoever counts how long the job was in the state that the look before saw.
+    fn left_state(&self, task: &Watch, delivery: &Delivery) {
+        let (Some(state), Some(since), 1) = (&task.state, task.state_since, delivery.attempt)
+        else {
+            return;
+        };
+        let after = delivery.stored_at.duration_since(since);
+        for observer in self.ledger.observers() {
+            observer.left(state, after.try_into().unwrap_or_default());
+        }
     }
 
     /// Sees to a cancel where one is due, and arms the next look. False as in [`Handler::look`].
@@ -267,7 +280,7 @@ impl Handler {
             overdue: task.overdue || overdue,
             doubled,
             deadline: is_plain.then_some(deadline),
-            ..after(task, sight, counters)
+            ..after(task, sight, counters, delivery.stored_at)
         };
         let due = plan::look::next_look(&task.pace, deadline, now, counters);
         if is_plain && delivery.attempt == 1 {
@@ -439,11 +452,15 @@ impl Handler {
 }
 
 /// The look after one that found the job not over.
-fn after(task: &Watch, sight: &Sight, counters: Counters) -> Watch {
-    let state = sight.state().map(str::to_owned);
+fn after(task: &Watch, sight: &Sight, counters: Counters, at: Timestamp) -> Watch {
+    let (state, state_since) = match sight.state() {
+        Some(state) if task.state.as_deref() != Some(state) => (Some(state.to_owned()), Some(at)),
+        _ => (task.state.clone(), task.state_since),
+    };
     Watch {
         look: task.look.saturating_add(1),
-        state: state.or_else(|| task.state.clone()),
+        state,
+        state_since,
         absent: counters.absent,
         let_go: counters.let_go,
         failed: 0,

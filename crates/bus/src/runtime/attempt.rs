@@ -12,6 +12,7 @@ use model::task::TaskKind;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::Instrument;
 
+use super::observer::{End, Observed, Observer};
 use super::{Delivery, Handle, TaskError, settle};
 use crate::connect::Bus;
 use crate::dead;
@@ -32,6 +33,7 @@ pub(super) struct Post {
     /// After how many deliveries the broker gives up; `None` is never.
     pub(super) max_deliver: Option<u32>,
     pub(super) handler: Arc<dyn Handle>,
+    pub(super) observers: Vec<Arc<dyn Observer>>,
 }
 
 /// What shall become of a message.
@@ -57,10 +59,16 @@ pub(super) async fn attempt(post: Arc<Post>, message: Message) {
         sequence = receipt.stream_sequence,
         attempt = receipt.delivered
     );
+    let waited = (receipt.delivered == 1)
+        .then(|| Timestamp::now().duration_since(receipt.stored_at))
+        .map(|waited| waited.try_into().unwrap_or_default());
+    let observed = Observed::begin(&post, receipt.delivered, waited);
     let work = async {
         let verdict = post.judge(&message, &receipt).await;
-        post.settle(&message, receipt.delivered, reply, verdict)
+        let end = post
+            .settle(&message, receipt.delivered, reply, verdict)
             .await;
+        observed.ended(end);
     };
     keeping(&post, reply, work).instrument(span).await;
 }
@@ -151,25 +159,29 @@ impl Post {
         }
     }
 
-    async fn settle(&self, message: &Message, attempt: u32, reply: &str, verdict: Verdict) {
+    async fn settle(&self, message: &Message, attempt: u32, reply: &str, verdict: Verdict) -> End {
         let why = match verdict {
-            Verdict::Done => return settle::done(&self.bus, reply, self.is_confirmed()).await,
+            Verdict::Done => {
+                settle::done(&self.bus, reply, self.is_confirmed()).await;
+                return End::Done;
+            }
             Verdict::Again { after, why } if !self.is_last(attempt) => {
                 tracing::info!(why, ?after, "the task will be tried again");
-                return settle::again(&self.bus, reply, after).await;
+                settle::again(&self.bus, reply, after).await;
+                return End::Again;
             }
             Verdict::Again { why, .. } => {
                 format!("given up after {attempt} attempts; the last one said: {why}")
             }
             Verdict::Dead { why } => why,
         };
-        self.bury(message, attempt, reply, &why).await;
+        self.bury(message, attempt, reply, &why).await
     }
 
     /// Keeps the message as a dead letter, and only then lets the broker drop it.
-    async fn bury(&self, message: &Message, attempt: u32, reply: &str, why: &str) {
+    async fn bury(&self, message: &Message, attempt: u32, reply: &str, why: &str) -> End {
         let Some((stored, _)) = Stored::from_delivery(message) else {
-            return;
+            return End::Again;
         };
         let letter = dead::letter(self.stream, &stored, why, attempt, &self.worker);
         let mut tries = 0;
@@ -181,11 +193,13 @@ impl Post {
                 tokio::time::sleep(backoff(tries)).await;
             } else {
                 tracing::error!(why, %error, "the dead letter cannot be stored; the message will come again");
-                return settle::again(&self.bus, reply, backoff(attempt)).await;
+                settle::again(&self.bus, reply, backoff(attempt)).await;
+                return End::Again;
             }
         }
         tracing::error!(why, "the task became a dead letter");
         settle::terminated(&self.bus, reply, why).await;
+        End::Dead
     }
 }
 

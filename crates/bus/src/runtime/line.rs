@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::attempt::{Post, attempt};
-use super::{Drained, Handle, settle};
+use super::{Drained, Handle, Observer, settle};
 use crate::connect::Bus;
 use crate::error::BusError;
 use crate::pull::{Pull, Pulled};
@@ -26,6 +26,7 @@ pub(super) struct Line {
     stream: &'static str,
     capacity: usize,
     handler: Arc<dyn Handle>,
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +85,7 @@ impl Line {
         kind: TaskKind,
         capacity: usize,
         handler: Arc<dyn Handle>,
+        observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
         Self {
             bus,
@@ -92,6 +94,7 @@ impl Line {
             stream: topology::stream_of(kind),
             capacity,
             handler,
+            observers,
         }
     }
 
@@ -165,6 +168,7 @@ impl Line {
                 .and_then(|number| u32::try_from(number).ok())
                 .filter(|number| *number > 0),
             handler: Arc::clone(&self.handler),
+            observers: self.observers.clone(),
         };
         Ok((
             Arc::new(post),

@@ -13,6 +13,7 @@
 
 mod attempt;
 mod line;
+mod observer;
 mod settle;
 
 use std::future::Future;
@@ -31,6 +32,8 @@ use tokio::task::JoinSet;
 use crate::connect::Bus;
 use crate::wire::ONE_TRY;
 use line::Line;
+
+pub use observer::{End, Observer};
 
 /// Does the work of one kind of task. Deliveries repeat, so it is written to be run twice.
 pub trait Handler<T: Task>: Send + Sync + 'static {
@@ -118,6 +121,7 @@ impl<T: Task, H: Handler<T>> Handle for Typed<T, H> {
 pub struct Runtime {
     bus: Bus,
     name: String,
+    observers: Vec<Arc<dyn Observer>>,
     lines: Vec<Line>,
 }
 
@@ -138,8 +142,15 @@ impl Runtime {
         Self {
             bus,
             name: name.into(),
+            observers: Vec::new(),
             lines: Vec::new(),
         }
+    }
+
+    /// Lets these see the work that is added from now on.
+    #[must_use]
+    pub fn observed(self, observers: Vec<Arc<dyn Observer>>) -> Self {
+        Self { observers, ..self }
     }
 
     /// Adds a kind of work, of which up to `concurrency` (at least one) are done at the same time.
@@ -155,6 +166,7 @@ impl Runtime {
             T::KIND,
             concurrency.max(1),
             handler,
+            self.observers.clone(),
         ));
         self
     }

@@ -34,6 +34,9 @@ const READERS: &[(&str, &[Who])] = &[
     ("OTHER", &[]),
 ];
 
+/// Who answers when somebody asks who is there.
+const ANSWERING: &[Who] = &[Role(Scheduler), Role(Worker), Role(Dashboard)];
+
 /// Who may publish on a subject, besides the admin.
 const PUBLISH: &[(&str, &[Who])] = &[
     // Starting cycles, and arming them.
@@ -116,11 +119,11 @@ const PUBLISH: &[(&str, &[Who])] = &[
     // Reading single messages.
     (
         "$JS.API.STREAM.MSG.GET.RACK",
-        &[Role(Scheduler), Role(Operator)],
+        &[Role(Scheduler), Role(Dashboard), Role(Operator)],
     ),
     (
         "$JS.API.STREAM.MSG.GET.TASK",
-        &[Role(Scheduler), Role(Operator)],
+        &[Role(Scheduler), Role(Dashboard), Role(Operator)],
     ),
     (
         "$JS.API.STREAM.MSG.GET.EVENTS",
@@ -170,7 +173,14 @@ const PUBLISH: &[(&str, &[Who])] = &[
     ("$JS.API.STREAM.DELETE.EVENTS", &[]),
     ("$JS.API.STREAM.SNAPSHOT.KV_machines", &[]),
     ("$JS.API.STREAM.RESTORE.KV_machines", &[]),
+    // Asking who is there, and answering.
+    ("$SRV.STATS", &[Role(Dashboard), Role(Operator)]),
+    ("$SRV.PING.racktick-worker", &[Role(Operator)]),
+    ("_INBOX_admin.x", ANSWERING),
+    ("_INBOX_operator.x", ANSWERING),
+    ("_INBOX_dashboard.x", ANSWERING),
     // Answers to others' requests.
+    ("_INBOX_scheduler.x", &[]),
     ("_INBOX_worker.x", &[]),
     ("_INBOX.x", &[]),
     ("anything", &[]),
@@ -187,6 +197,7 @@ const SUBSCRIBE: &[(&str, &[Who])] = &[
         &[Role(Dashboard), Role(Operator), Role(Observer), NoKey],
     ),
     ("$JS.EVENT.ADVISORY.>", &[Role(Dashboard), Role(Operator)]),
+    ("$SRV.>", ANSWERING),
     ("_INBOX.>", &[NoKey]),
     ("_INBOX_admin.>", &[]),
     ("_INBOX_scheduler.>", &[Role(Scheduler)]),

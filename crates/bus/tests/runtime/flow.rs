@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bus::Outgoing;
-use bus::runtime::{Delivery, TaskError};
+use bus::runtime::{Delivery, End, TaskError};
 use jiff::{SignedDuration, Timestamp};
 use model::name::RackName;
 use model::subject::Subject;
+use model::task::TaskKind;
 use tokio::sync::Barrier;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -138,4 +139,56 @@ async fn two_workers_share_the_tasks() {
     let (one, two) = (one.calls.racks().len(), two.calls.racks().len());
     assert_eq!(one + two, 200);
     assert!(one > 20 && two > 20, "{one} and {two}");
+}
+
+/// What an observer was told, in order.
+#[derive(Default)]
+struct Seen(std::sync::Mutex<Vec<String>>);
+
+impl bus::runtime::Observer for Seen {
+    fn began(&self, kind: TaskKind, attempt: u32, waited: Option<Duration>) {
+        let waited = if waited.is_some() {
+            " after a wait"
+        } else {
+            ""
+        };
+        let said = format!("{} {attempt}{waited}", kind.as_str());
+        self.0.lock().unwrap().push(said);
+    }
+
+    fn ended(&self, _: TaskKind, end: End, _: Duration) {
+        self.0.lock().unwrap().push(end.as_str().into());
+    }
+}
+
+#[tokio::test]
+async fn whoever_watches_is_told_of_every_delivery_and_its_end() {
+    let (_broker, bus) = broker(Duration::from_secs(10), 20).await;
+    ticks(&bus, 1).await;
+    let seen = Arc::new(Seen::default());
+    let handler = Do {
+        work: async |delivery: Delivery| match delivery.attempt {
+            1 => Err(TaskError::retry(Duration::ZERO, "not yet")),
+            2 => panic!("oh"),
+            3 => Err(TaskError::reject("never")),
+            _ => Ok(()),
+        },
+        calls: Calls::default(),
+    };
+    let runtime = Runtime::new(bus.clone(), "test").observed(vec![seen.clone()]);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let runtime = runtime.register::<Tick, _>(handler, 4);
+    let running = tokio::spawn(runtime.run(async { drop(stopped.await) }, SOON));
+    none_left(&bus).await;
+    drop(stop);
+    running.await.unwrap();
+    let wanted = [
+        "tick 1 after a wait",
+        "again",
+        "tick 2",
+        "again",
+        "tick 3",
+        "dead",
+    ];
+    assert_eq!(*seen.0.lock().unwrap(), wanted);
 }

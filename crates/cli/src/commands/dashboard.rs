@@ -19,8 +19,7 @@ use tokio::sync::watch;
 
 use crate::app::{App, shutdown, unless};
 use crate::config::Key;
-use crate::output;
-use crate::service;
+use crate::{living, output, service};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -151,6 +150,7 @@ async fn serve(app: &App) -> anyhow::Result<()> {
     };
     let address = listener.local_addr()?;
     output::line(&format!("http://{address}"))?;
+    let _announced = living::announce(&bus, living::DASHBOARD, None, Vec::new).await?;
     tracing::info!(%address, "the dashboard is at work");
     let _at_work = service::at_work();
     let retention = Retention::of(settings.keep);

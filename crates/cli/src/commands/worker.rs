@@ -1,13 +1,14 @@
 //! `racktick worker`: takes ticks, submits and looks.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use clap::Args;
+use telemetry::{Metrics, TaskTally};
 
 use crate::app::{App, shutdown, unless};
 use crate::config::Key;
-use crate::person;
-use crate::service;
+use crate::{living, metrics, person, service};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -44,7 +45,8 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
     let mut shutdown = pin!(shutdown()?);
     let config = &app.config;
     // Before the broker is asked: what is missing is said at once.
-    let (maas, testflinger) = (config.maas()?, config.testflinger()?);
+    let (mut maas, mut testflinger) = (config.maas()?, config.testflinger()?);
+    let listener = metrics::listen(config.metrics_listen).await?;
     let name = config.worker.name.clone().unwrap_or_else(own_name);
     let Some(bus) = unless(shutdown.as_mut(), app.role_bus(&name)).await else {
         return Ok(());
@@ -59,9 +61,26 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
         only: config.worker.only.0.clone(),
         grace: config.worker.grace,
     };
+    let bus = bus?;
+    let tally = Arc::new(TaskTally::default());
+    let mut observers = worker::Observers::default();
+    observers.tasks.push(tally.clone());
+    let _serving = match listener {
+        None => None,
+        Some(listener) => {
+            let (metrics, filling) = Metrics::of_worker(metrics::VERSION);
+            maas = maas.observed(filling.maas);
+            testflinger = testflinger.observed(filling.testflinger);
+            observers.tasks.push(filling.tasks);
+            observers.facts.push(filling.facts);
+            Some(metrics::serve(listener, metrics, bus.clone())?)
+        }
+    };
+    let _announced =
+        living::announce(&bus, living::WORKER, Some(&name), move || tally.endpoints()).await?;
     tracing::info!(name, "the worker is at work");
     let _at_work = service::at_work();
-    let drained = worker::run(settings, bus?, maas, testflinger, shutdown).await;
+    let drained = worker::run(settings, bus, maas, testflinger, observers, shutdown).await;
     tracing::info!(?drained, "the worker has ended");
     Ok(())
 }

@@ -53,6 +53,8 @@ pub(crate) struct Config {
     /// How long evidence is kept.
     pub(crate) evidence: Retention,
     pub(crate) dashboard: Dashboard,
+    /// Where a worker or a scheduler tells its metrics, if anywhere.
+    pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log: Log,
     pub(crate) policy: Policy,
     pub(crate) racks: BTreeMap<RackName, RackDefaults>,
@@ -255,6 +257,7 @@ impl Reader<'_> {
             events: events?,
             evidence: evidence?,
             dashboard: dashboard?,
+            metrics_listen: self.maybe(Key::MetricsListen),
             log: log?,
             policy: Policy::default().with(&self.resolved.file.policy),
             racks: self

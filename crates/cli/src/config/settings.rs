@@ -153,6 +153,10 @@ settings! {
     /// Whether everybody who reaches the dashboard's address may read without signing in.
     DashboardPublicRead: "dashboard.public_read", "RACKTICK_DASHBOARD_PUBLIC_READ" = "false";
 
+    /// Where a worker or a scheduler tells its metrics and health, such as `127.0.0.1:9464`; port 0 is any. Nowhere, unless
+    /// this is set: several workers of one machine each need an address of their own.
+    MetricsListen: "metrics.listen", "RACKTICK_METRICS_LISTEN";
+
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or by part, such as `info,worker=debug`. The NATS
     /// client repeats what racktick says itself. Operator commands log warnings only, unless this is set.
     Log: "log.filter", "RACKTICK_LOG" = "info,async_nats=warn";

@@ -21,6 +21,9 @@ use crate::views::{CycleState, Fleet, RackCard};
 /// The format that [`encode`] writes.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The roles that are counted: a stranger could call itself anything.
+const ROLES: [&str; 3] = ["scheduler", "worker", "dashboard"];
+
 type Seconds = Gauge<f64, AtomicU64>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,6 +48,11 @@ struct OfKind {
     kind: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRole {
+    role: &'static str,
+}
+
 #[derive(Default)]
 struct Metrics {
     machines: Family<OfHealth, Gauge>,
@@ -57,6 +65,8 @@ struct Metrics {
     paused: Family<OfRack, Gauge>,
     waiting: Family<OfKind, Gauge>,
     at_work: Family<OfKind, Gauge>,
+    oldest: Family<OfKind, Seconds>,
+    roles: Family<OfRole, Gauge>,
     dead_letters: Gauge,
     pending: Gauge,
     updated: Seconds,
@@ -99,6 +109,15 @@ impl Metrics {
             };
             self.waiting.get_or_create(&kind).set(gauge(work.waiting));
             self.at_work.get_or_create(&kind).set(gauge(work.at_work));
+            if let Some(oldest) = work.oldest {
+                self.oldest.get_or_create(&kind).set(seconds(oldest));
+            }
+        }
+        if let Some(alive) = &moment.broker.roles {
+            for role in ROLES {
+                let count = alive.iter().filter(|alive| alive.role == role).count();
+                self.roles.get_or_create(&OfRole { role }).set(gauge(count));
+            }
         }
         self.dead_letters.set(gauge(moment.broker.dead_letters));
         self.pending.set(gauge(moment.progress.pending));
@@ -178,6 +197,12 @@ impl Metrics {
         registry.register("rack_paused", "1 while the rack is paused", self.paused);
         registry.register("tasks_waiting", "Tasks that nobody has taken", self.waiting);
         registry.register("tasks_at_work", "Tasks that workers have", self.at_work);
+        registry.register(
+            "tasks_oldest_timestamp_seconds",
+            "When the oldest task that is not done became due; absent without any",
+            self.oldest,
+        );
+        registry.register("roles_alive", "Processes that answer", self.roles);
         registry.register(
             "dead_letters",
             "Messages that could not succeed",

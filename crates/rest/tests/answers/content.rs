@@ -72,7 +72,7 @@ async fn nobody_is_sent_elsewhere() {
     let http = http(&wire);
     for request in [http.get(&["a"]), http.post(&["a"])] {
         let error = http
-            .send(request, Deadline::after(LONG))
+            .send("a", request, Deadline::after(LONG))
             .await
             .err()
             .unwrap();

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! Every way in which a server can answer badly, and what the caller is told.
 
+mod calls;
 mod connection;
 mod content;
 mod reading;
@@ -44,7 +45,7 @@ fn http(wire: &Wire) -> Http {
 }
 
 async fn get(http: &Http) -> Result<Answer, Error> {
-    http.send(http.get(&["a"]), Deadline::after(http.limits().total))
+    http.send("a", http.get(&["a"]), Deadline::after(http.limits().total))
         .await
 }
 

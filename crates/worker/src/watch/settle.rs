@@ -1,6 +1,7 @@
 //! The end of a job: its verdict, which frees the machine.
 
 use bus::Written;
+use bus::runtime::Delivery;
 use jiff::Timestamp;
 use ledger::{LedgerError, MachineEntry};
 use model::machine::{Claim, Running, Settled};
@@ -18,6 +19,7 @@ impl Handler {
         task: &Watch,
         mut entry: MachineEntry,
         result: Option<JobResult>,
+        delivery: &Delivery,
     ) -> Result<bool, LedgerError> {
         let Some(settled) = verdict(&entry.record.claim, result) else {
             return Ok(false);
@@ -28,6 +30,7 @@ impl Handler {
         match self.ledger.write_machine(&task.machine, &entry).await? {
             Written::Conflict => Ok(false),
             Written::Done(_) => {
+                self.left_state(task, delivery);
                 self.ledger
                     .report(&task.machine, task.job, &settled)
                     .await?;

@@ -28,7 +28,7 @@ use super::pages::trends::Span;
 use super::problem::Problem;
 use super::site::{Moment, Site};
 use crate::views::{Cursor, EventFilter, List, OverFilter, Page, Place};
-use view::View;
+use view::{System, View};
 
 /// How many entries a page has unless it is said, and how many at most.
 const LIMIT: (usize, usize) = (100, 1000);
@@ -287,7 +287,13 @@ async fn verdicts(State(site): State<Site>, Asked(filter): Asked<OverFilter>) ->
 }
 
 async fn system(State(site): State<Site>) -> Answer {
-    answer(site, |moment| Ok(moment.broker.clone())).await
+    let asked = answer(site, |moment| {
+        Ok(System {
+            broker: moment.broker.clone(),
+            claims: moment.reading.open_jobs_count()?,
+        })
+    });
+    asked.await
 }
 
 async fn trends(State(site): State<Site>, Asked(span): Asked<Span>) -> Answer {

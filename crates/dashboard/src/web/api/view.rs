@@ -51,10 +51,19 @@ impl<T: Serialize + Send + 'static> View for List<T> {
     }
 }
 
-impl View for BrokerView {
+/// How the broker stands, and what the history knows of claims.
+#[derive(Serialize)]
+pub(super) struct System {
+    #[serde(flatten)]
+    pub(super) broker: BrokerView,
+    /// Machines that a job has.
+    pub(super) claims: u64,
+}
+
+impl View for System {
     type Moment = Option<Timestamp>;
 
     fn moment(&mut self) -> &mut Option<Timestamp> {
-        &mut self.at
+        &mut self.broker.at
     }
 }

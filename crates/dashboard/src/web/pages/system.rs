@@ -1,4 +1,4 @@
-//! What racktick stands on: the broker, the work that waits in it, dead letters, slots to come, and this history.
+//! What racktick stands on: its living roles, the broker, the work that waits in it, dead letters, slots to come, and this history.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -31,7 +31,8 @@ fn page(moment: &Moment) -> Result<Page> {
             html! { p.quiet { "the broker was not asked yet" } },
         ),
         Some(_) => page
-            .section("work", "Work", work(broker))
+            .section("roles", "Roles", roles(broker))
+            .section("work", "Work", work(moment)?)
             .section("dead", "Dead letters", dead(broker))
             .section("broker", "Broker", streams(broker)),
     };
@@ -40,16 +41,48 @@ fn page(moment: &Moment) -> Result<Page> {
         .section("history", "History", history(moment)?))
 }
 
-fn work(broker: &BrokerView) -> Markup {
+/// Without one of these nothing goes on.
+const NEEDED: [&str; 2] = ["scheduler", "worker"];
+
+fn roles(broker: &BrokerView) -> Markup {
+    let Some(roles) = &broker.roles else {
+        return html! { p.quiet { "the broker does not let this dashboard ask who is alive: "
+        code { "racktick setup --credentials" } " has the permissions of this version" } };
+    };
     html! {
+        @for needed in NEEDED.iter().filter(|needed| roles.iter().all(|role| role.role != **needed)) {
+            p { span.badge.failed { "✖ no " (needed) " answers" } }
+        }
         div.wide { table {
-            thead { tr { th { "kind" } th { "waiting" } th { "at work" } th { "not for the first time" } th { "remark" } } }
+            thead { tr { th { "role" } th { "host" } th { "name" } th { "version" } th { "since" } th { "last heard" } } }
+            tbody { @for role in roles {
+                tr {
+                    th scope="row" { bdi { (role.role) } }
+                    td { bdi { (role.host.as_deref().unwrap_or("–")) } }
+                    td { bdi { (role.name.as_deref().unwrap_or("–")) } }
+                    td { bdi { (role.version) } }
+                    td { (time(role.since)) }
+                    td { (time(role.heard_at)) }
+                }
+            } }
+        } }
+    }
+}
+
+fn work(moment: &Moment) -> Result<Markup> {
+    let broker = moment.broker;
+    let claims = moment.reading.open_jobs_count()?;
+    Ok(html! {
+        p { (claims) " machines are claimed by a job." }
+        div.wide { table {
+            thead { tr { th { "kind" } th { "waiting" } th { "at work" } th { "not for the first time" } th { "oldest since" } th { "remark" } } }
             tbody { @for work in &broker.work {
                 tr {
                     th scope="row" { (work.kind) }
                     td { (work.waiting) }
                     td { (work.at_work) }
                     td { (work.again) }
+                    td { (maybe_time(work.oldest)) }
                     td {
                         @if work.waiting > 0 && work.takers == 0 && work.at_work == 0 {
                             span.badge.failed { "✖ nobody takes them: does a worker run?" }
@@ -60,7 +93,7 @@ fn work(broker: &BrokerView) -> Markup {
                 }
             } }
         } }
-    }
+    })
 }
 
 fn dead(broker: &BrokerView) -> Markup {
@@ -108,8 +141,14 @@ fn slots(moment: &Moment) -> Markup {
     html! {
         @if coming.is_empty() { p.quiet { "none" } } @else {
             div.wide { table {
-                thead { tr { th { "slot" } th { "rack" } } }
-                tbody { @for (slot, rack) in &coming { tr { td { (time(*slot)) } td { (rack_link(rack)) } } } }
+                thead { tr { th { "slot" } th { "rack" } th { "remark" } } }
+                tbody { @for (slot, rack) in &coming { tr {
+                    td { (time(*slot)) }
+                    td { (rack_link(rack)) }
+                    td { @if moment.broker.at.is_some() && !moment.broker.is_armed(rack, *slot) {
+                        span.badge.lost { "▲ not armed: does a scheduler run?" }
+                    } }
+                } } }
             } }
         }
     }

@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+mod metrics;
+mod serve;
+mod tally;
+
+pub use metrics::{Metrics, Remote, SchedulerMetrics, WorkerMetrics};
+pub use serve::serve;
+pub use tally::{PassTally, TaskTally};

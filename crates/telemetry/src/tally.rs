@@ -1,0 +1,113 @@
+//! What a role did, in the few numbers that it answers with when somebody asks who is there.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bus::runtime::End;
+use bus::service::Endpoint;
+use model::subject::{filter, stream};
+use model::task::TaskKind;
+use scheduler::{Lost, Pass};
+
+/// How often one kind of work was done.
+#[derive(Debug, Default)]
+struct Count {
+    done: AtomicU64,
+    failed: AtomicU64,
+    took: AtomicU64,
+}
+
+impl Count {
+    fn add(&self, succeeded: bool, took: Duration) {
+        let nanoseconds = took.as_nanos().try_into().unwrap_or(u64::MAX);
+        self.done.fetch_add(1, Ordering::Relaxed);
+        self.failed
+            .fetch_add(u64::from(!succeeded), Ordering::Relaxed);
+        self.took.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    fn endpoint(
+        &self,
+        name: &'static str,
+        subject: &'static str,
+        queue_group: &'static str,
+    ) -> Endpoint {
+        let done = self.done.load(Ordering::Relaxed);
+        let took = self.took.load(Ordering::Relaxed);
+        Endpoint {
+            name,
+            subject,
+            queue_group,
+            done,
+            failed: self.failed.load(Ordering::Relaxed),
+            took,
+            on_average: took.checked_div(done).unwrap_or(0),
+        }
+    }
+}
+
+/// A worker's tasks.
+#[derive(Debug, Default)]
+pub struct TaskTally {
+    ticks: Count,
+    submits: Count,
+    looks: Count,
+}
+
+impl TaskTally {
+    /// One endpoint for each kind of task.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        [
+            (&self.ticks, TaskKind::Tick, "rack.tick"),
+            (&self.submits, TaskKind::Submit, filter::SUBMITS),
+            (&self.looks, TaskKind::Watch, filter::WATCHES),
+        ]
+        .map(|(count, kind, subject)| count.endpoint(kind.as_str(), subject, kind.as_str()))
+        .into()
+    }
+}
+
+impl bus::runtime::Observer for TaskTally {
+    fn began(&self, _: TaskKind, _: u32, _: Option<Duration>) {}
+
+    fn ended(&self, kind: TaskKind, end: End, took: Duration) {
+        let count = match kind {
+            TaskKind::Tick => &self.ticks,
+            TaskKind::Submit => &self.submits,
+            TaskKind::Watch => &self.looks,
+        };
+        count.add(end == End::Done, took);
+    }
+}
+
+/// A scheduler's passes.
+#[derive(Debug, Default)]
+pub struct PassTally {
+    arming: Count,
+    sweeping: Count,
+}
+
+impl PassTally {
+    /// One endpoint for each kind of pass.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        vec![
+            self.arming
+                .endpoint(Pass::Arm.as_str(), filter::ARMED, stream::RACK),
+            self.sweeping
+                .endpoint(Pass::Sweep.as_str(), "task.>", stream::TASK),
+        ]
+    }
+}
+
+impl scheduler::Observer for PassTally {
+    fn passed(&self, pass: Pass, succeeded: bool, took: Duration) {
+        match pass {
+            Pass::Arm => self.arming.add(succeeded, took),
+            Pass::Sweep => self.sweeping.add(succeeded, took),
+        }
+    }
+
+    fn armed(&self, _: usize) {}
+
+    fn brought_back(&self, _: Lost) {}
+}
