@@ -4,12 +4,14 @@ mod access;
 mod actions;
 mod api;
 mod assets;
+mod compression;
 mod guard;
 mod live;
 mod metrics;
 mod pages;
 mod problem;
 mod site;
+mod stand;
 
 use std::future::Future;
 use std::io;
@@ -56,6 +58,7 @@ pub async fn serve(
         .route("/readyz", get(Site::ready))
         .layer(from_fn_with_state(own, guard::hosts))
         .route("/healthz", get(async || "ok\n"))
+        .layer(compression::layer())
         .layer(from_fn(guard::headers))
         .with_state(site);
     axum::serve(listener, pages)
