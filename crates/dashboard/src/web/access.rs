@@ -15,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::compression::Private;
 use super::pages;
 use super::problem::Problem;
 use super::site::Site;
@@ -69,6 +70,12 @@ impl Visitor {
         let may = known.holder.role >= Role::Operator;
         may.then_some((known.holder.name.as_str(), known.seal.as_str()))
     }
+
+    /// Visitors of the same audience see the same parts of a page.
+    pub(super) fn audience(&self) -> Option<(String, String)> {
+        let (name, seal) = self.operator()?;
+        Some((name.to_owned(), seal.to_owned()))
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Visitor {
@@ -95,8 +102,14 @@ pub(super) async fn check(State(site): State<Site>, mut request: Request, next: 
     if signed_in.is_none() && !access.public_read {
         return shut_out(&request);
     }
-    request.extensions_mut().insert(Visitor(signed_in));
-    next.run(request).await
+    let visitor = Visitor(signed_in);
+    let holds_seal = visitor.operator().is_some();
+    request.extensions_mut().insert(visitor);
+    let mut answer = next.run(request).await;
+    if holds_seal {
+        answer.extensions_mut().insert(Private);
+    }
+    answer
 }
 
 fn shut_out(request: &Request) -> Response {

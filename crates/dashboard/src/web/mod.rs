@@ -4,6 +4,7 @@ mod access;
 mod actions;
 mod api;
 mod assets;
+mod compression;
 mod etag;
 mod guard;
 mod live;
@@ -11,6 +12,7 @@ mod metrics;
 mod pages;
 mod problem;
 mod site;
+mod stand;
 
 use std::future::Future;
 use std::io;
@@ -58,6 +60,7 @@ pub async fn serve(
         .layer(from_fn(etag::conditional))
         .layer(from_fn_with_state(own, guard::hosts))
         .route("/healthz", get(async || "ok\n"))
+        .layer(compression::layer())
         .layer(from_fn(guard::headers))
         .with_state(site);
     axum::serve(listener, pages)

@@ -4,9 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, State};
-use axum::http::StatusCode;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, HeaderMap, HeaderValue, VARY};
 use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -17,9 +17,10 @@ use sha2::Sha256;
 use tokio::sync::watch;
 
 use super::access::{Access, Visitor};
-use super::live;
+use super::live::{self, OpenPages};
 use super::pages::{self, Page};
 use super::problem::Problem;
+use super::stand::Stand;
 use crate::broker::BrokerView;
 use crate::follow::Progress;
 use crate::history::{History, HistoryError, Reading};
@@ -54,6 +55,7 @@ pub struct Site {
     /// Of this process alone: a form that an earlier one sent is no good any more.
     key: [u8; 32],
     ended: watch::Receiver<bool>,
+    open_pages: OpenPages,
 }
 
 /// One moment of all sources.
@@ -113,6 +115,10 @@ pub(super) struct Client {
     visitor: Visitor,
     /// Whether every change from now on is wanted.
     live: bool,
+    /// Of which page.
+    address: String,
+    /// How the page stands that the client has.
+    has: Option<Stand>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Client {
@@ -122,8 +128,31 @@ impl<S: Sync> FromRequestParts<S> for Client {
         Ok(Self {
             visitor: Visitor::from_request_parts(parts, state).await?,
             live: Site::is_live(&parts.headers),
+            address: address(&parts.uri),
+            has: has(parts).and_then(Stand::from_text),
         })
     }
+}
+
+/// How a page stands, in the address of its updates.
+const STAND: &str = "stand=";
+
+/// How the page stands that a browser has: as it came last, or as it was loaded.
+fn has(parts: &Parts) -> Option<&str> {
+    match parts.headers.get("last-event-id") {
+        Some(last) => last.to_str().ok(),
+        None => {
+            let query = parts.uri.query()?;
+            query.split('&').find_map(|part| part.strip_prefix(STAND))
+        }
+    }
+}
+
+/// The address of a page, whatever the client has of it.
+fn address(uri: &Uri) -> String {
+    let query = uri.query().unwrap_or_default().split('&');
+    let query: Vec<_> = query.filter(|part| !part.starts_with(STAND)).collect();
+    format!("{}?{}", uri.path(), query.join("&"))
 }
 
 impl Site {
@@ -134,6 +163,7 @@ impl Site {
             access,
             key: rand::random(),
             ended: watch::channel(false).1,
+            open_pages: OpenPages::default(),
         }
     }
 
@@ -144,6 +174,11 @@ impl Site {
     /// Who may read.
     pub(super) fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// The pages that are open.
+    pub(super) fn open_pages(&self) -> &OpenPages {
+        &self.open_pages
     }
 
     /// Where actions are done.
@@ -215,10 +250,15 @@ impl Site {
         client: Client,
         page: impl Fn(&Moment) -> rusqlite::Result<Option<Page>> + Send + Sync + 'static,
     ) -> Response {
-        let Client { visitor, live } = client;
+        let Client {
+            visitor,
+            live,
+            address,
+            has,
+        } = client;
         let visitor = Arc::new(visitor);
         let mut answer = match live {
-            true => live::updates(self.clone(), visitor, Arc::new(page)).into_response(),
+            true => live::updates(self.clone(), visitor, address, has, Arc::new(page)),
             false => match self
                 .ask_for(visitor, move |moment| pages::whole(moment, page(moment)?))
                 .await

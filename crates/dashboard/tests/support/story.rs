@@ -28,16 +28,22 @@ pub struct Size {
 pub struct Teller {
     random: StdRng,
     start: Timestamp,
-    every: SignedDuration,
 }
 
 impl Teller {
+    /// From one cycle of a rack to the next.
+    pub const EVERY: SignedDuration = SignedDuration::from_hours(6);
+
     pub fn new(seed: u64) -> Self {
         Self {
             random: StdRng::seed_from_u64(seed),
             start: "2026-11-01T00:00:00Z".parse().unwrap(),
-            every: SignedDuration::from_hours(6),
         }
+    }
+
+    /// The same from another time on.
+    pub fn since(self, start: Timestamp) -> Self {
+        Self { start, ..self }
     }
 
     /// The events of every rack's cycles, cycle after cycle.
@@ -53,7 +59,7 @@ impl Teller {
     pub fn round(&mut self, number: usize, size: Size) -> Vec<Event> {
         let mut events = Vec::new();
         for rack in 0..size.racks {
-            let slot = self.start + self.every * i32::try_from(number).unwrap();
+            let slot = self.start + Self::EVERY * i32::try_from(number).unwrap();
             let rack_name = RackName::new(format!("r{rack}")).unwrap();
             let machines: Vec<_> = (0..size.machines)
                 .map(|machine| MachineName::new(format!("node{rack}.{machine}")).unwrap())

@@ -3,9 +3,12 @@
 use dashboard::tokens::Role;
 use jiff::Timestamp;
 use reqwest::StatusCode;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, LOCATION,
+    SET_COOKIE,
+};
 
-use crate::dashboard::{Dashboard, Live, SIZE};
+use crate::dashboard::{Dashboard, SIZE};
 use crate::support::story::Teller;
 
 #[tokio::test]
@@ -80,12 +83,7 @@ async fn without_a_token_nobody_reads_anything() {
         );
         assert_eq!(with(path, COOKIE, &cookie).await, StatusCode::OK, "{path}");
     }
-    let request = dashboard.client.get(url("/")).bearer_auth(&token);
-    let request = request.header(ACCEPT, "text/event-stream");
-    let mut left_open = Live {
-        answer: request.send().await.unwrap(),
-        text: String::new(),
-    };
+    let mut left_open = dashboard.live_for("/", &token).await;
     assert_eq!(left_open.next().await.unwrap().0, "all");
     tokens.remove("ann").unwrap();
     dashboard.tell();
@@ -98,4 +96,32 @@ async fn without_a_token_nobody_reads_anything() {
         with("/metrics", AUTHORIZATION, &bearer).await,
         StatusCode::UNAUTHORIZED
     );
+}
+
+#[tokio::test]
+async fn a_page_with_a_secret_of_its_visitor_is_not_compressed() {
+    let dashboard = Dashboard::told(14).await;
+    let add = |name, role| dashboard.tokens.add(name, role, Timestamp::now()).unwrap();
+    let (viewer, operator) = (add("vic", Role::Viewer), add("olga", Role::Operator));
+    let is_compressed = async |path: &str, token: &str, accept: &str| {
+        let request = dashboard
+            .client
+            .get(format!("http://{}{path}", dashboard.address));
+        let request = request.bearer_auth(token).header(ACCEPT, accept);
+        let answer = request
+            .header(ACCEPT_ENCODING, "gzip")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer
+            .headers()
+            .get(CONTENT_ENCODING)
+            .is_some_and(|encoding| encoding == "gzip")
+    };
+    for path in ["/", "/racks/r0", "/api/v1/fleet", "/assets/style.css"] {
+        assert!(is_compressed(path, &viewer, "*/*").await, "{path}");
+    }
+    assert!(!is_compressed("/racks/r0", &operator, "*/*").await);
+    assert!(!is_compressed("/racks/r0", &viewer, "text/event-stream").await);
 }

@@ -144,12 +144,15 @@ impl Dashboard {
 
     /// Follows a page.
     pub(crate) async fn live(&self, path: &str) -> Live {
+        self.live_for(path, "").await
+    }
+
+    /// The same with a token.
+    pub(crate) async fn live_for(&self, path: &str, token: &str) -> Live {
         let url = format!("http://{}{path}", self.address);
         let request = self.client.get(url).header(ACCEPT, "text/event-stream");
-        Live {
-            answer: request.send().await.unwrap(),
-            text: String::new(),
-        }
+        let request = request.bearer_auth(token);
+        Live::of(request.send().await.unwrap())
     }
 
     /// Follows the events, perhaps after one.
@@ -178,6 +181,11 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    pub(crate) fn of(answer: Response) -> Self {
+        let text = String::new();
+        Self { answer, text }
+    }
+
     /// The next event's name and data; `None` when the stream ended.
     pub(crate) async fn next(&mut self) -> Option<(String, String)> {
         loop {

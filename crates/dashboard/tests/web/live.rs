@@ -2,17 +2,37 @@
 
 use std::time::Duration;
 
+use dashboard::tokens::Role;
 use jiff::Timestamp;
 use model::event::{Event, Fact};
 use model::id::CycleId;
 use model::name::RackName;
 use model::rack::{Pause, RackRecord};
 use model::schedule::Schedule;
+use reqwest::header::ACCEPT;
 use tokio::time::timeout;
 
-use crate::dashboard::{Dashboard, SIZE, SOON};
+use crate::dashboard::{Dashboard, Live, SIZE, SOON};
 use crate::support::story::Teller;
 use crate::support::write;
+
+/// Says that a rack is paused.
+fn pause(dashboard: &Dashboard, why: &str) {
+    let every = Schedule::Every {
+        every: Duration::from_secs(3600),
+        splay: None,
+    };
+    let mut record = RackRecord::new(every, Timestamp::now());
+    record.paused = Some(Pause {
+        by: "ann".into(),
+        why: why.into(),
+        at: Timestamp::now(),
+    });
+    let rack = RackName::new("r0").unwrap();
+    dashboard.schedules.send_modify(|schedules| {
+        schedules.racks.insert(rack, record);
+    });
+}
 
 #[tokio::test]
 async fn a_page_that_is_left_open_stays_true() {
@@ -23,21 +43,7 @@ async fn a_page_that_is_left_open_stays_true() {
     assert_eq!(name, "all");
     assert!(all.contains("id=\"rack-r0\"") && !all.contains("lately-by-hand"));
 
-    let rack = RackName::new("r0").unwrap();
-    let pause = Pause {
-        by: "ann".into(),
-        why: "lately-by-hand".into(),
-        at: Timestamp::now(),
-    };
-    let every = Schedule::Every {
-        every: Duration::from_secs(3600),
-        splay: None,
-    };
-    let mut record = RackRecord::new(every, Timestamp::now());
-    record.paused = Some(pause);
-    dashboard.schedules.send_modify(|schedules| {
-        schedules.racks.insert(rack.clone(), record);
-    });
+    pause(&dashboard, "lately-by-hand");
     let (name, card) = live.next().await.unwrap();
     assert_eq!(name, "section");
     assert!(card.starts_with("<section id=\"rack-r0\"") && card.contains("lately-by-hand"));
@@ -64,4 +70,68 @@ async fn a_page_that_is_left_open_stays_true() {
         .await
         .expect("an open page keeps nobody")
         .unwrap();
+}
+
+#[tokio::test]
+async fn who_has_a_page_is_sent_what_is_new_on_it() {
+    let dashboard = Dashboard::told(7).await;
+    let page = dashboard.page("/?q=r0").await;
+    let (_, stand) = page.split_once("data-stand=\"").unwrap();
+    let address = format!("/?q=r0&stand={}", stand.split_once('"').unwrap().0);
+    let mut first = dashboard.live(&address).await;
+    let mut second = dashboard.live(&address).await;
+    pause(&dashboard, "first-reason");
+    for live in [&mut first, &mut second] {
+        let (name, card) = live.next().await.unwrap();
+        assert_eq!(name, "section");
+        assert!(card.starts_with("<section id=\"rack-r0\"") && card.contains("first-reason"));
+    }
+
+    // Whoever comes back says what came last, and is told what happened meanwhile.
+    drop(second);
+    pause(&dashboard, "second-reason");
+    let (_, news) = first.next().await.unwrap();
+    let (news, last) = news.rsplit_once("\nid: ").unwrap();
+    assert!(news.contains("second-reason"));
+    pause(&dashboard, "third-reason");
+    let back = |last: &str| {
+        let request = dashboard
+            .client
+            .get(format!("http://{}{address}", dashboard.address));
+        let request = request.header(ACCEPT, "text/event-stream");
+        request.header("last-event-id", last).send()
+    };
+    let mut third = Live::of(back(last).await.unwrap());
+    let (name, card) = third.next().await.unwrap();
+    assert_eq!(name, "section");
+    assert!(card.contains("third-reason"));
+    // What was never said by this page means nothing.
+    let mut fourth = Live::of(back("1.2.3").await.unwrap());
+    assert_eq!(fourth.next().await.unwrap().0, "all");
+}
+
+#[tokio::test]
+async fn everyone_has_the_forms_that_are_theirs() {
+    let dashboard = Dashboard::told(8).await;
+    pause(&dashboard, "");
+    let add = |name, role| dashboard.tokens.add(name, role, Timestamp::now()).unwrap();
+    let visitors = [
+        add("olga", Role::Operator),
+        add("otto", Role::Operator),
+        add("vic", Role::Viewer),
+        String::new(),
+    ];
+    let mut seals = Vec::new();
+    let mut open = Vec::new();
+    for token in &visitors {
+        let mut live = dashboard.live_for("/racks/r0", token).await;
+        let (_, all) = live.next().await.unwrap();
+        let seal = all
+            .split_once("name=\"seal\" value=\"")
+            .map(|(_, rest)| rest.split_once('"').unwrap().0.to_owned());
+        seals.push(seal);
+        open.push(live);
+    }
+    assert!(seals[0].is_some() && seals[1].is_some() && seals[0] != seals[1]);
+    assert_eq!(seals[2..], [None, None]);
 }

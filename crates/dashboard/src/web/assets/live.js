@@ -7,8 +7,12 @@ const parts = document.getElementById("parts");
 const pause = document.getElementById("pause");
 let heard = Date.now();
 let source = null;
+// How the page stands, in the words of the server.
+let { stand } = parts.dataset;
 // Each part as the server sent it last: what is the same stays, and with it what is selected in it or about to be clicked.
 const known = new Map();
+// Parts that came while a form in them was being filled in.
+const missed = new Map();
 
 function say(state, text) {
   if (live.dataset.state === state && live.textContent === text) return;
@@ -67,7 +71,11 @@ function replace(text) {
   const part = template.content.firstElementChild;
   const old = document.getElementById(part.id);
   if (!old || known.get(part.id) === part.outerHTML) return;
-  if (old.contains(document.activeElement) && document.activeElement.form) return;
+  missed.delete(part.id);
+  if (old.contains(document.activeElement) && document.activeElement.form) {
+    missed.set(part.id, text);
+    return;
+  }
   know(template.content);
   tellTimes(part);
   put(() => old.replaceWith(part));
@@ -89,14 +97,18 @@ function replaceAll(text) {
 }
 
 function listen() {
-  source = new EventSource(location.href);
-  const now = () => {
+  const updates = new URL(location);
+  // Only what is not as it is here is sent, unless that takes longer to say than servers let an address be.
+  if (stand.length < 4000) updates.searchParams.set("stand", stand);
+  source = new EventSource(updates);
+  const now = (event) => {
     heard = Date.now();
+    stand = event.lastEventId || stand;
     say("live", "live");
   };
   source.onopen = now;
-  source.addEventListener("section", (event) => { now(); replace(event.data); });
-  source.addEventListener("all", (event) => { now(); replaceAll(event.data); });
+  source.addEventListener("section", (event) => { now(event); replace(event.data); });
+  source.addEventListener("all", (event) => { now(event); replaceAll(event.data); });
   // The server ends the stream when it ends itself; a page that is gone is no longer sent. Either way it is tried again.
   source.onerror = () => {
     say("stale", `stale: the dashboard does not answer, as of ${clock(heard)}`);
@@ -114,6 +126,10 @@ pause.addEventListener("click", () => {
     listen();
   }
 });
+
+document.addEventListener("focusout", () => setTimeout(() => {
+  for (const text of [...missed.values()]) replace(text);
+}));
 
 pause.hidden = false;
 know(parts);

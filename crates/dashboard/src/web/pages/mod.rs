@@ -16,6 +16,7 @@ use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
 use super::site::Moment;
+use super::stand::Stand;
 use crate::history::HistoryError;
 pub(super) use parts::in_address;
 use parts::time;
@@ -92,8 +93,10 @@ pub(super) fn whole(moment: &Moment, page: Option<Page>) -> rusqlite::Result<Opt
     Ok(page.map(|page| {
         let (title, here) = (page.title.clone(), page.here);
         let parts = sections(moment, page);
+        let stand = Stand::of(&parts).to_string();
         let parts: String = parts.into_iter().map(|section| section.html).collect();
-        dressed(moment, &title, here, maud::PreEscaped(parts)).into_string()
+        let content = html! { div #parts data-stand=(stand) { (maud::PreEscaped(parts)) } };
+        dressed(moment, &title, here, content).into_string()
     }))
 }
 
@@ -113,7 +116,7 @@ fn dressed(moment: &Moment, title: &str, here: Option<&str>, content: Markup) ->
         }
         main #content tabindex="-1" {
             h1 { (title) }
-            div #parts { (content) }
+            (content)
         }
         script src="/assets/live.js" {}
     };

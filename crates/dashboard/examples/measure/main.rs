@@ -1,16 +1,21 @@
-//! Measures how fast a history file is made from events, and how fast it answers:
+//! Measures how fast a history file is made from events, how fast it answers, and how fast its pages come over HTTP:
 //!
 //! ```console
 //! $ cargo run --release -p dashboard --example measure -- 1000000 --through-broker
 //! ```
+//!
+//! With `--look` the dashboard stays at last, for a browser.
 #![allow(clippy::unwrap_used, reason = "a failure is to show")]
 
-#[path = "../tests/support/mod.rs"]
+mod cost;
+mod site;
+#[path = "../../tests/support/mod.rs"]
 mod support;
 
 use std::time::{Duration, Instant};
 
 use bus::{Bus, Outgoing};
+use cost::{forget_most, memory, processor};
 use dashboard::follow::{Progress, follow};
 use dashboard::history::{Batch, History, Position, Reading, Retention};
 use dashboard::views::EventFilter;
@@ -31,7 +36,12 @@ const ASKED: usize = 21;
 
 #[tokio::main]
 async fn main() {
+    testkit::prepare();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == site::SERVE) {
+        return site::serve(&arguments[1..]).await;
+    }
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let wanted: usize = arguments
         .first()
         .map_or(1_000_000, |text| text.parse().unwrap());
@@ -44,9 +54,9 @@ async fn main() {
 
     let file = folder.path().join("folded.db");
     let (history, mut writer) = History::open(&file).unwrap();
-    let mut teller = Teller::new(1);
+    let mut teller = teller(wanted, size);
     let (mut told, mut spent, mut worked) = (0, Duration::ZERO, Duration::ZERO);
-    let mut end = Timestamp::MIN;
+    let (mut end, mut rounds) = (Timestamp::MIN, 0);
     for round in 0.. {
         if told >= wanted {
             break;
@@ -55,7 +65,7 @@ async fn main() {
             .iter()
             .map(Event::to_json)
             .collect();
-        let (since, processor) = (Instant::now(), processor());
+        let (since, processor) = (Instant::now(), processor("self"));
         for bodies in bodies.chunks(AT_ONCE) {
             let events: Vec<Event> = bodies
                 .iter()
@@ -74,8 +84,9 @@ async fn main() {
             writer.write(&batch, support::now()).unwrap();
         }
         spent += since.elapsed();
-        worked += self::processor() - processor;
+        worked += self::processor("self") - processor;
         told += bodies.len();
+        rounds = round + 1;
     }
     println!(
         "folded {told} events in {spent:.1?}: {:.0}/s, {:.0} per second of one processor; file {} MB",
@@ -84,14 +95,25 @@ async fn main() {
         std::fs::metadata(&file).unwrap().len() / 1_000_000
     );
     ask_all(&history, end);
-    println!("memory: {}", memory());
+    println!("memory: {}", memory("self"));
+    drop((history, writer));
+    site::measure(&file, rounds).await;
 
-    if arguments
-        .iter()
-        .any(|argument| argument == "--through-broker")
-    {
+    if has("--through-broker") {
         through_broker(wanted, size).await;
     }
+    if has("--look") {
+        let mut server = site::Server::start(&file, rounds, 0).await;
+        println!("{} until this ends", server.url);
+        server.process.wait().await.unwrap();
+    }
+}
+
+/// Tells a story that ends about now, since what is old looks different.
+fn teller(wanted: usize, size: Size) -> Teller {
+    let a_round = Teller::new(1).round(0, size).len();
+    let rounds = i32::try_from(wanted / a_round).unwrap();
+    Teller::new(1).since(Timestamp::now() - Teller::EVERY * (rounds + 1))
 }
 
 /// The events of one round, at most so many: the last round ends in its middle, with many jobs under way.
@@ -164,7 +186,7 @@ fn ask_all(history: &History, end: Timestamp) {
 }
 
 fn ask(history: &History, name: &str, question: impl Fn(&Reading) -> rusqlite::Result<()>) {
-    let before = processor();
+    let before = processor("self");
     let mut times: Vec<Duration> = (0..ASKED)
         .map(|_| {
             let since = Instant::now();
@@ -177,14 +199,14 @@ fn ask(history: &History, name: &str, question: impl Fn(&Reading) -> rusqlite::R
         "{name}: median {:.1?}, slowest {:.1?}, of a processor {:.1?}",
         times[ASKED / 2],
         times[ASKED - 1],
-        (processor() - before) / u32::try_from(ASKED).unwrap()
+        (processor("self") - before) / u32::try_from(ASKED).unwrap()
     );
 }
 
 async fn through_broker(wanted: usize, size: Size) {
     let broker = Broker::start().await;
     let bus = broker.bus().await;
-    let mut teller = Teller::new(1);
+    let mut teller = teller(wanted, size);
     let (mut told, since) = (0, Instant::now());
     for round in 0.. {
         if told >= wanted {
@@ -200,7 +222,7 @@ async fn through_broker(wanted: usize, size: Size) {
     let (history, writer) = History::open(&folder.path().join("followed.db")).unwrap();
     let (progress, mut seen) = watch::channel(Progress::default());
     forget_most();
-    let (since, processor) = (Instant::now(), processor());
+    let (since, processor) = (Instant::now(), processor("self"));
     let retention = Retention::default();
     let all_known = async {
         let known = |progress: &Progress| progress.learnt >= told as u64;
@@ -211,13 +233,13 @@ async fn through_broker(wanted: usize, size: Size) {
         .unwrap();
     let spent = since.elapsed();
     let as_of = history.read(|reading| reading.as_of()).unwrap();
-    let worked = self::processor() - processor;
+    let worked = self::processor("self") - processor;
     println!(
         "made anew from the stream, {} messages in {spent:.1?}: {:.0}/s, {:.0} per second of one processor; memory: {}",
         as_of.sequence,
         told as f64 / spent.as_secs_f64(),
         told as f64 / worked.as_secs_f64(),
-        memory()
+        memory("self")
     );
 }
 
@@ -233,35 +255,4 @@ async fn publish(bus: &Bus, events: &[Event]) {
     while let Some(published) = under_way.join_next().await {
         published.unwrap();
     }
-}
-
-/// How long this process has had a processor: on a machine with other work, this says more than the clock.
-fn processor() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The fields after the name, which is in parentheses: user and system time are the 12th and 13th, in 1/100 s.
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: u64 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(|field| field.parse::<u64>().unwrap_or(0))
-        .sum();
-    Duration::from_millis(ticks * 10)
-}
-
-/// Lets the most memory that this process had be counted anew.
-fn forget_most() {
-    // Where the system does not know this, the figure holds for the whole run.
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-}
-
-/// What this process has in memory now, and had at most.
-fn memory() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name));
-        line.map_or("unknown", |line| line[name.len()..].trim())
-            .to_owned()
-    };
-    format!("{} now, {} at most", line("VmRSS:"), line("VmHWM:"))
 }
