@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod ends;
 mod error;
 mod excerpt;
 mod guard;
@@ -9,6 +10,7 @@ mod hiding;
 mod http;
 mod json;
 mod limits;
+mod log;
 mod refusal;
 mod retry_after;
 mod root;
