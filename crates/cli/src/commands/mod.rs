@@ -8,6 +8,7 @@ pub(crate) mod dashboard;
 pub(crate) mod demo;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
+mod evidence;
 pub(crate) mod events;
 pub(crate) mod job;
 pub(crate) mod lab;

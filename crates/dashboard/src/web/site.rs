@@ -13,7 +13,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use jiff::{SignedDuration, Timestamp};
 use ledger::Ledger;
+use model::evidence::Keeping;
 use sha2::Sha256;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::access::{Access, Visitor};
@@ -21,9 +23,11 @@ use super::live;
 use super::pages::{self, Page};
 use super::problem::Problem;
 use crate::broker::BrokerView;
+use crate::evidence::{Found, Shelf};
 use crate::follow::Progress;
 use crate::history::{History, HistoryError, Reading};
 use crate::schedules::Schedules;
+use crate::views::JobView;
 
 /// The follower writes at least every ten seconds, even when nothing happens: after this long without, the broker
 /// cannot be reached.
@@ -53,6 +57,7 @@ pub struct Site {
     access: Access,
     /// Of this process alone: a form that an earlier one sent is no good any more.
     key: [u8; 32],
+    evidence: Shelf,
     ended: watch::Receiver<bool>,
 }
 
@@ -70,12 +75,27 @@ pub(super) struct Moment<'r> {
     pub(super) testflinger: &'r str,
     /// Who asks.
     pub(super) visitor: &'r Visitor,
+    evidence: &'r Shelf,
+    runtime: &'r Handle,
 }
 
 impl Moment<'_> {
     /// The clock.
     pub(super) fn now(&self) -> Timestamp {
         self.reading.now
+    }
+
+    /// A job's evidence; `None` of one that has none. Waits for the broker, unless that was not heard of anyway.
+    pub(super) fn evidence(&self, job: &JobView) -> Option<Found> {
+        let keeping = job.evidence.as_ref()?;
+        let is_kept = matches!(keeping, Keeping::Kept { .. });
+        if is_kept && self.cut_off_since().is_some() {
+            return Some(Found::NotNow);
+        }
+        Some(
+            self.runtime
+                .block_on(self.evidence.find(job.job.job, keeping)),
+        )
     }
 
     /// Since when the broker was not heard of, when that is too long ago.
@@ -130,6 +150,7 @@ impl Site {
     /// A dashboard over these sources.
     pub fn new(sources: Sources, access: Access) -> Self {
         Self {
+            evidence: Shelf::new(sources.ledger.bus().clone()),
             sources,
             access,
             key: rand::random(),
@@ -196,6 +217,7 @@ impl Site {
         let schedules = self.sources.schedules.borrow().clone();
         let broker = self.sources.broker.borrow().clone();
         let testflinger = Arc::clone(&self.sources.testflinger);
+        let (evidence, runtime) = (self.evidence.clone(), Handle::current());
         let asked = self.sources.history.ask(move |reading| {
             question(&Moment {
                 reading,
@@ -204,6 +226,8 @@ impl Site {
                 progress,
                 testflinger: &testflinger,
                 visitor: &visitor,
+                evidence: &evidence,
+                runtime: &runtime,
             })
         });
         asked.await

@@ -30,7 +30,7 @@ async fn the_end_of_what_failed_is_kept_without_secrets_and_a_job_that_passed_ke
     let [failed, passed] = &submits(&record)[..] else {
         panic!("two machines")
     };
-    let long = "Installing packages.\n".repeat(50_000);
+    let long = "Installing packages.\n".repeat(40_000);
     let end = "login with password: hunter2\nError: it went wrong \u{1f622}\n";
     rack.run(failed).await;
     rack.writes(failed, "output", "setup", "ready\n").await;
