@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -26,8 +25,6 @@ pub struct Evidence {
     pub rack: RackName,
     /// Its machine.
     pub machine: MachineName,
-    /// When Testflinger was asked.
-    pub at: Timestamp,
     /// Testflinger's result of the job, as it was, without the output and serial logs of phases.
     pub result: Map<String, Value>,
     /// What the phases wrote that failed. Of a job without one: the last phase before cleanup that wrote anything.

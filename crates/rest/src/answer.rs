@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::excerpt::is_html;
 use crate::hiding;
 use crate::http::Http;
-use crate::json::parse_chunks;
+use crate::json::{Strings, parse_chunks};
 use crate::limits::Deadline;
 use crate::refusal::Refusal;
 use crate::retry_after::{date, retry_after};
@@ -97,7 +97,7 @@ impl Answer {
         mut self,
         cap: u64,
     ) -> Result<T, Error> {
-        let read = self.read(cap, true).await;
+        let read = self.read(cap, Strings::Hiding).await;
         self.call.ended(read)
     }
 
@@ -106,14 +106,25 @@ impl Answer {
         mut self,
         cap: u64,
     ) -> Result<T, Error> {
-        let read = self.read(cap, false).await;
+        let read = self.read(cap, Strings::Bare).await;
+        self.call.ended(read)
+    }
+
+    /// The same for an answer of which long texts are wanted by their ends: of each at least the last `keep` bytes, as
+    /// written, are there. Nothing is hidden; see [`Http::without_secrets`].
+    pub async fn json_ends<T: DeserializeOwned + Send + 'static>(
+        mut self,
+        cap: u64,
+        keep: usize,
+    ) -> Result<T, Error> {
+        let read = self.read(cap, Strings::Ends(keep)).await;
         self.call.ended(read)
     }
 
     async fn read<T: DeserializeOwned + Send + 'static>(
         &mut self,
         cap: u64,
-        hide: bool,
+        strings: Strings,
     ) -> Result<T, Error> {
         self.body.cap = cap;
         let mut start = BytesMut::new();
@@ -125,21 +136,21 @@ impl Answer {
                 });
             }
             if start.len() > SMALL {
-                return self.read_long(start.freeze(), hide).await;
+                return self.read_long(start.freeze(), strings).await;
             }
         }
-        let secrets = hide.then(|| self.body.http.secrets());
+        let secrets = strings.secrets(self.body.http.secrets());
         hiding::read(SliceRead::new(&start), secrets).map_err(|error| self.unreadable(error))
     }
 
     async fn read_long<T: DeserializeOwned + Send + 'static>(
         &mut self,
         start: Bytes,
-        hide: bool,
+        strings: Strings,
     ) -> Result<T, Error> {
         let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
         let http = self.body.http.clone();
-        let parser = spawn_blocking(move || parse_chunks(receiver, hide.then(|| http.secrets())));
+        let parser = spawn_blocking(move || parse_chunks(receiver, strings, http.secrets()));
         let mut chunk = Some(start);
         while let Some(bytes) = chunk {
             match timeout_at(self.body.deadline.at, sender.send(bytes)).await {

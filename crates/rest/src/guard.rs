@@ -16,6 +16,7 @@ const DEEPEST: u32 = 128;
 /// answer is read through it.
 pub struct Guard<R> {
     inner: R,
+    longest: usize,
     depth: u32,
     place: Place,
 }
@@ -34,7 +35,7 @@ enum Place {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Escape {
+pub(crate) enum Escape {
     None,
     Backslash,
     /// In `\uXXXX`, with the digits read so far.
@@ -48,7 +49,7 @@ enum Escape {
 }
 
 impl Escape {
-    fn next(self, byte: u8) -> Self {
+    pub(crate) fn next(self, byte: u8) -> Self {
         match self {
             Self::None | Self::Half if byte == b'\\' => Self::Backslash,
             Self::None | Self::Half => Self::None,
@@ -97,8 +98,14 @@ impl Escape {
 impl<R> Guard<R> {
     /// Guards whoever reads from `inner` through it.
     pub fn new(inner: R) -> Self {
+        Self::with_longest(inner, LONGEST_STRING)
+    }
+
+    /// The same for strings of this length.
+    pub(crate) fn with_longest(inner: R, longest: usize) -> Self {
         Self {
             inner,
+            longest,
             depth: 0,
             place: Place::Outside,
         }
@@ -136,7 +143,7 @@ impl<R> Guard<R> {
                 Place::Inside {
                     length,
                     escape: Escape::None,
-                } if *length >= LONGEST_STRING && byte & 0b1100_0000 != 0b1000_0000 => {
+                } if *length >= self.longest && byte & 0b1100_0000 != 0b1000_0000 => {
                     self.place = Place::Dropping {
                         escaped: byte == b'\\',
                     };

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::excerpt::excerpt;
 use crate::hiding;
 use crate::limits::{Deadline, Limit, Limits, from_now};
+use crate::log;
 use crate::root::Root;
 use crate::secrets::Secrets;
 
@@ -215,6 +216,11 @@ impl Http {
     /// The beginning of what the server said, fit for a message: one printable line without our secrets.
     pub fn excerpt(&self, text: &str) -> String {
         excerpt(text, &self.inner.secrets)
+    }
+
+    /// A log of several lines without our secrets, and without what looks like those of others.
+    pub fn without_secrets(&self, text: &str) -> String {
+        log::hidden(text, &self.inner.secrets)
     }
 
     /// Reads JSON that came from the server in another way than as a body, with our secrets hidden.

@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess
 use serde_json::de::IoRead;
 use tokio::sync::mpsc;
 
+use crate::ends::Ends;
 use crate::guard::Guard;
 use crate::hiding;
 use crate::secrets::Secrets;
@@ -71,17 +72,44 @@ impl<T> Default for List<T> {
     }
 }
 
-/// Parses what comes out of `chunks`, with these secrets hidden. Blocks, so it belongs on a thread of its own.
+/// What happens to the strings of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Strings {
+    /// Our secrets are hidden in them.
+    Hiding,
+    /// They stay as they are.
+    Bare,
+    /// They stay as they are, and long ones lose their beginning instead of their end: at least so many bytes as written
+    /// stay.
+    Ends(usize),
+}
+
+impl Strings {
+    /// What is hidden in them.
+    pub(crate) fn secrets(self, ours: &Secrets) -> Option<&Secrets> {
+        match self {
+            Self::Hiding => Some(ours),
+            Self::Bare | Self::Ends(_) => None,
+        }
+    }
+}
+
+/// Parses what comes out of `chunks`. Blocks, so it belongs on a thread of its own.
 pub(crate) fn parse_chunks<T: DeserializeOwned>(
     chunks: mpsc::Receiver<Bytes>,
-    secrets: Option<&Secrets>,
+    strings: Strings,
+    ours: &Secrets,
 ) -> serde_json::Result<T> {
     let chunks = Chunks {
         chunks,
         rest: Bytes::new(),
     };
-    let reader = BufReader::with_capacity(64 << 10, Guard::new(chunks));
-    hiding::read(IoRead::new(reader), secrets)
+    let reader: Box<dyn Read> = match strings {
+        Strings::Ends(keep) => Box::new(Guard::with_longest(Ends::new(chunks, keep), usize::MAX)),
+        Strings::Hiding | Strings::Bare => Box::new(Guard::new(chunks)),
+    };
+    let reader = BufReader::with_capacity(64 << 10, reader);
+    hiding::read(IoRead::new(reader), strings.secrets(ours))
 }
 
 struct Chunks {

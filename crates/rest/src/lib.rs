@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod call;
+mod ends;
 mod error;
 mod excerpt;
 mod guard;
@@ -10,6 +11,7 @@ mod hiding;
 mod http;
 mod json;
 mod limits;
+mod log;
 mod refusal;
 mod retry_after;
 mod root;

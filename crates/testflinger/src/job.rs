@@ -94,6 +94,18 @@ struct Written {
     device_info: Option<Value>,
 }
 
+/// Whether a value of a result is short and flat enough to be kept.
+pub(crate) fn is_short(value: &Value) -> bool {
+    body::depth(value) <= DEEPEST_DEVICE_INFO && value.to_string().len() <= LONGEST_DEVICE_INFO
+}
+
+impl Phase {
+    /// The phase with this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        serde_json::from_value(name.into()).ok()
+    }
+}
+
 impl From<Written> for JobResult {
     fn from(written: Written) -> Self {
         let phases = [
@@ -105,17 +117,13 @@ impl From<Written> for JobResult {
             (Phase::Reserve, written.reserve_status),
             (Phase::Cleanup, written.cleanup_status),
         ];
-        let short = |info: &Value| {
-            body::depth(info) <= DEEPEST_DEVICE_INFO
-                && info.to_string().len() <= LONGEST_DEVICE_INFO
-        };
         Self {
             job_state: written.job_state.map(String::from),
             phases: phases
                 .into_iter()
                 .filter_map(|(phase, status)| Some((phase, status?)))
                 .collect(),
-            device_info: written.device_info.filter(short),
+            device_info: written.device_info.filter(is_short),
         }
     }
 }

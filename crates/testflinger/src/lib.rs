@@ -6,6 +6,7 @@ mod date;
 mod document;
 mod error;
 mod job;
+mod logs;
 mod submit;
 mod token;
 
@@ -14,6 +15,7 @@ pub use client::{Settings, Testflinger, Version};
 pub use document::JobDocument;
 pub use error::TestflingerError;
 pub use job::{Belonging, Cancel, JobResult, JobSummary, Phase, Presence};
+pub use logs::{Log, Logged};
 pub use rest::{BuildError, Class, Limits, Root, RootError};
 pub use submit::SubmitError;
 pub use token::{Credentials, CredentialsError};

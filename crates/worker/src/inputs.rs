@@ -209,7 +209,14 @@ pub fn document(read: &testflinger::JobResult) -> ResultDocument {
 }
 
 fn statuses(read: &BTreeMap<testflinger::Phase, i64>) -> BTreeMap<Phase, i64> {
-    let phase = |phase| match phase {
+    read.iter()
+        .map(|(read, status)| (phase(*read), *status))
+        .collect()
+}
+
+/// A phase in the records' words.
+pub(crate) fn phase(read: testflinger::Phase) -> Phase {
+    match read {
         testflinger::Phase::Setup => Phase::Setup,
         testflinger::Phase::Provision => Phase::Provision,
         testflinger::Phase::FirmwareUpdate => Phase::FirmwareUpdate,
@@ -217,8 +224,5 @@ fn statuses(read: &BTreeMap<testflinger::Phase, i64>) -> BTreeMap<Phase, i64> {
         testflinger::Phase::Allocate => Phase::Allocate,
         testflinger::Phase::Reserve => Phase::Reserve,
         testflinger::Phase::Cleanup => Phase::Cleanup,
-    };
-    read.iter()
-        .map(|(read, status)| (phase(*read), *status))
-        .collect()
+    }
 }

@@ -2,6 +2,7 @@
 //! verdict, which frees the machine, and reports it.
 
 mod doubled;
+mod evidence;
 mod settle;
 
 use std::time::Duration;

@@ -2,14 +2,18 @@
 
 use anyhow::Context;
 use clap::Args;
+use dashboard::evidence::Found;
 use dashboard::follow::read_once;
 use dashboard::history::History;
 use dashboard::views::{Decision, JobView, MachineView};
 use dashboard::words;
+use model::evidence::Evidence;
 use model::name::MachineName;
 use model::outcome::Outcome;
 use model::subject::filter;
+use serde::Serialize;
 
+use super::evidence;
 use crate::app::App;
 use crate::output;
 
@@ -29,10 +33,31 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> 
     let view = view.with_context(|| {
         format!("the broker holds no event about a machine `{machine}`: is this its short host name in MAAS?")
     })?;
-    app.output.print(&view, text)
+    let found = match &view.last_failure {
+        Some(failure) => evidence::find(&bus, failure).await,
+        None => None,
+    };
+    let shown = Shown {
+        evidence: match &found {
+            Some(Found::Evidence(evidence)) => Some(evidence),
+            _ => None,
+        },
+        view: &view,
+    };
+    app.output
+        .print(&shown, |shown| text(shown.view, found.as_ref()))
 }
 
-fn text(view: &MachineView) -> String {
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Shown<'v> {
+    #[serde(flatten)]
+    view: &'v MachineView,
+    /// Of the last failure.
+    evidence: Option<&'v Evidence>,
+}
+
+fn text(view: &MachineView, found: Option<&Found>) -> String {
     let cell = &view.cell;
     let mut facts = vec![
         pair("machine", cell.machine.to_string()),
@@ -72,6 +97,14 @@ fn text(view: &MachineView) -> String {
     if let Some(failure) = &view.last_failure {
         text.push_str(&format!("\n\nlast failure: {}\n", job_line(failure)));
         text.push_str(&phases(failure));
+        if !view.differences.is_empty() {
+            text.push_str("\n\n");
+            text.push_str(&differences(view));
+        }
+        if let Some(found) = found {
+            text.push_str("\n\n");
+            text.push_str(&evidence::text(found, failure));
+        }
     }
     let rows = view.decisions.items.iter().map(|decision| {
         vec![
@@ -127,6 +160,20 @@ fn job_line(job: &JobView) -> String {
         .unwrap_or_default();
     let at = job.job.outcome_at.map(output::time).unwrap_or_default();
     format!("job {} {outcome}, {at}", job.job.job)
+}
+
+fn differences(view: &MachineView) -> String {
+    let rows = view.differences.iter().map(|row| {
+        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
+        let mark = if row.differs { "differs" } else { "" };
+        vec![
+            row.what.clone(),
+            value(&row.failed),
+            value(&row.passed),
+            mark.to_owned(),
+        ]
+    });
+    output::table(&["", "failed", "last passed", ""], rows)
 }
 
 pub(super) fn phases(job: &JobView) -> String {

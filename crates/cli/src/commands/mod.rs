@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod events;
+mod evidence;
 pub(crate) mod job;
 pub(crate) mod lab;
 pub(crate) mod machine;

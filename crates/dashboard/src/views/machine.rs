@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, Cells};
 use super::cycle::Decision;
+use super::difference::{Difference, differences};
 use super::job::{JobView, Verdict};
 use super::rack::STRIP;
 use super::{AsOf, Cursor, Page};
@@ -35,6 +36,8 @@ pub struct MachineView {
     pub last_failure: Option<JobView>,
     /// The last job that passed.
     pub last_pass: Option<JobView>,
+    /// What both have in common and what not; none without both.
+    pub differences: Vec<Difference>,
 }
 
 impl Reading<'_> {
@@ -65,14 +68,21 @@ impl Reading<'_> {
             Some(job) => self.job(job.job)?,
             None => None,
         };
+        let last_failure = self.last_with(machine, "failed")?;
+        let last_pass = self.last_with(machine, "passed")?;
+        let differences = match (&last_failure, &last_pass) {
+            (Some(failure), Some(pass)) => differences(failure, pass),
+            _ => Vec::new(),
+        };
         Ok(Some(MachineView {
             as_of: self.as_of()?,
             racks,
             verdicts,
             decisions: self.decisions_about(machine, None, DECISIONS)?,
             current,
-            last_failure: self.last_with(machine, "failed")?,
-            last_pass: self.last_with(machine, "passed")?,
+            last_failure,
+            last_pass,
+            differences,
             cell,
         }))
     }

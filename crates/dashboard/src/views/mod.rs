@@ -3,6 +3,7 @@
 
 mod cell;
 mod cycle;
+mod difference;
 mod event;
 mod fleet;
 mod job;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use cell::worst_first;
 pub use cell::{Cell, CurrentJob, LastDecision};
 pub use cycle::{CycleState, CycleSummary, CycleView, Decision, Retry};
+pub use difference::{Difference, differences};
 pub use event::{EventFilter, EventView, Events};
 pub(crate) use fleet::totals;
 pub use fleet::{Fleet, RackCard, Totals};

@@ -13,7 +13,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use jiff::{SignedDuration, Timestamp};
 use ledger::Ledger;
+use model::evidence::Keeping;
 use sha2::Sha256;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::access::{Access, Visitor};
@@ -22,9 +24,11 @@ use super::pages::{self, Page};
 use super::problem::Problem;
 use super::stand::Stand;
 use crate::broker::BrokerView;
+use crate::evidence::{Found, Shelf};
 use crate::follow::Progress;
 use crate::history::{History, HistoryError, Reading};
 use crate::schedules::Schedules;
+use crate::views::JobView;
 
 /// The follower writes at least every ten seconds, even when nothing happens: after this long without, the broker
 /// cannot be reached.
@@ -54,6 +58,7 @@ pub struct Site {
     access: Access,
     /// Of this process alone: a form that an earlier one sent is no good any more.
     key: [u8; 32],
+    evidence: Shelf,
     ended: watch::Receiver<bool>,
     open_pages: OpenPages,
 }
@@ -72,12 +77,27 @@ pub(super) struct Moment<'r> {
     pub(super) testflinger: &'r str,
     /// Who asks.
     pub(super) visitor: &'r Visitor,
+    evidence: &'r Shelf,
+    runtime: &'r Handle,
 }
 
 impl Moment<'_> {
     /// The clock.
     pub(super) fn now(&self) -> Timestamp {
         self.reading.now
+    }
+
+    /// A job's evidence; `None` of one that has none. Waits for the broker, unless that was not heard of anyway.
+    pub(super) fn evidence(&self, job: &JobView) -> Option<Found> {
+        let keeping = job.evidence.as_ref()?;
+        let is_kept = matches!(keeping, Keeping::Kept { .. });
+        if is_kept && self.cut_off_since().is_some() {
+            return Some(Found::NotNow);
+        }
+        Some(
+            self.runtime
+                .block_on(self.evidence.find(job.job.job, keeping)),
+        )
     }
 
     /// Since when the broker was not heard of, when that is too long ago.
@@ -159,6 +179,7 @@ impl Site {
     /// A dashboard over these sources.
     pub fn new(sources: Sources, access: Access) -> Self {
         Self {
+            evidence: Shelf::new(sources.ledger.bus().clone()),
             sources,
             access,
             key: rand::random(),
@@ -231,6 +252,7 @@ impl Site {
         let schedules = self.sources.schedules.borrow().clone();
         let broker = self.sources.broker.borrow().clone();
         let testflinger = Arc::clone(&self.sources.testflinger);
+        let (evidence, runtime) = (self.evidence.clone(), Handle::current());
         let asked = self.sources.history.ask(move |reading| {
             question(&Moment {
                 reading,
@@ -239,6 +261,8 @@ impl Site {
                 progress,
                 testflinger: &testflinger,
                 visitor: &visitor,
+                evidence: &evidence,
+                runtime: &runtime,
             })
         });
         asked.await

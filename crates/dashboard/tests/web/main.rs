@@ -7,6 +7,7 @@ mod actions;
 mod api;
 mod dashboard;
 mod events;
+mod evidence;
 mod live;
 mod metrics;
 mod pages;

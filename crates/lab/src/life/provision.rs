@@ -56,6 +56,7 @@ pub(super) fn begin(world: &mut World, name: &str) {
     } else {
         RELEASE_SEEN
     };
+    log(world, name, format!("Releasing machine {name}\n"));
     release(world, name);
     wait(world, name, seconds, Then::Deploy);
 }
@@ -172,10 +173,13 @@ pub(super) fn deploy(world: &mut World, name: &str) {
     };
     machine.allocate(&user);
     machine.deploy(&distro, ending);
-    let wake = Wake::Machine {
-        id: machine.id,
-        change: machine.change,
-    };
+    let (id, change) = (machine.id, machine.change);
+    log(
+        world,
+        name,
+        format!("Acquiring machine {name}\nDeploying {distro} on {name}\n"),
+    );
+    let wake = Wake::Machine { id, change };
     if seconds.is_finite() {
         world.wake_in(seconds, wake);
     }
@@ -202,16 +206,20 @@ pub(super) fn result(world: &mut World, name: &str) -> i64 {
     };
     let line = match &address {
         Some(address) => format!("Machine {name} is deployed at {address}\n"),
-        None => format!("ERROR: Deployment of machine {name} failed\n"),
+        None => format!(
+            "MAAS reports `Failed deployment` of {name}\n\
+             \u{1b}[31mERROR: Deployment of machine {name} failed\u{1b}[0m\n\
+             ProvisioningError: the device could not be provisioned\n"
+        ),
     };
-    log(world, name, line);
     if padding > 0 {
         log(
             world,
             name,
-            "Installing packages. ".repeat(padding / 21 + 1),
+            "Installing packages.\n".repeat(padding / 21 + 1),
         );
     }
+    log(world, name, line);
     if let Some(run) = world
         .agents
         .get(name)

@@ -243,8 +243,14 @@ pub(super) fn step(world: &mut World, name: &str, number: u64, step: u64) {
             end(world, name, code);
         }
         Then::End { code } => {
-            if code == KILLED {
-                log(world, name, "ERROR: Global timeout reached!\n".to_owned());
+            match code {
+                0 => {}
+                KILLED => log(world, name, "ERROR: Global timeout reached!\n".to_owned()),
+                code => log(
+                    world,
+                    name,
+                    format!("The command ended with exit status {code}\n"),
+                ),
             }
             end(world, name, code);
         }

@@ -10,7 +10,6 @@ use plan::doubled::Rest;
 use plan::look::{Conclusion, Counters, Seen, is_over};
 use testflinger::JobResult;
 
-use super::settle::verdict;
 use super::{Handler, Sight, about};
 use crate::trouble::Trouble;
 
@@ -170,7 +169,7 @@ impl Handler {
         result: &JobResult,
     ) -> Result<(), LedgerError> {
         let claim = Claim::Running(claim.clone());
-        let Some(verdict) = verdict(&claim, Some(result.clone())) else {
+        let Some(verdict) = self.verdict(task, &claim, Some(result.clone())).await else {
             return Ok(());
         };
         let kept = self

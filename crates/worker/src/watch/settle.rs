@@ -5,6 +5,7 @@ use bus::runtime::Delivery;
 use jiff::Timestamp;
 use ledger::{LedgerError, MachineEntry};
 use model::machine::{Claim, Running, Settled};
+use model::outcome::Outcome;
 use model::task::Watch;
 use testflinger::JobResult;
 
@@ -21,7 +22,7 @@ impl Handler {
         result: Option<JobResult>,
         delivery: &Delivery,
     ) -> Result<bool, LedgerError> {
-        let Some(settled) = verdict(&entry.record.claim, result) else {
+        let Some(settled) = self.verdict(task, &entry.record.claim, result).await else {
             return Ok(false);
         };
         if entry.record.conclude(task.job, settled.clone()).is_err() {
@@ -38,10 +39,31 @@ impl Handler {
             }
         }
     }
+
+    /// The fate of a job that has the machine and is over, with its evidence kept when it did not pass. A verdict that
+    /// was kept before has its own.
+    pub(super) async fn verdict(
+        &self,
+        task: &Watch,
+        claim: &Claim,
+        result: Option<JobResult>,
+    ) -> Option<Settled> {
+        let has_evidence = result.is_some() && !is_decided(claim);
+        let mut settled = verdict(claim, result)?;
+        if has_evidence && settled.outcome != Outcome::Passed {
+            settled.evidence = Some(self.keep_evidence(task, &settled).await);
+        }
+        Some(settled)
+    }
+}
+
+/// Whether the verdict of a doubled job is kept already.
+fn is_decided(claim: &Claim) -> bool {
+    matches!(claim, Claim::Running(running) if running.verdict.is_some())
 }
 
 /// The fate of a job that has the machine and is over, by its result; without one Testflinger has forgotten the job.
-pub(super) fn verdict(claim: &Claim, result: Option<JobResult>) -> Option<Settled> {
+fn verdict(claim: &Claim, result: Option<JobResult>) -> Option<Settled> {
     let (rack, cycle, submitted_at, deploy_by) = match claim {
         Claim::Running(claim) => (
             claim.rack.clone(),

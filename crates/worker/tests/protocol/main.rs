@@ -6,6 +6,7 @@ mod broker_requests;
 mod cancel;
 mod crash_points;
 mod doubled;
+mod evidence;
 mod submit;
 mod submit_answers;
 mod submit_doubt;

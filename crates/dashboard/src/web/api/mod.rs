@@ -7,7 +7,6 @@ mod view;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
@@ -17,6 +16,7 @@ use axum::http::header::{
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use jiff::Timestamp;
 use model::name::{MachineName, RackName};
 use serde::Deserialize;
@@ -27,6 +27,7 @@ use super::etag;
 use super::pages::trends::Span;
 use super::problem::Problem;
 use super::site::{Moment, Site};
+use crate::evidence::{Found, missing};
 use crate::views::{Cursor, EventFilter, List, OverFilter, Page, Place};
 use view::{System, View};
 
@@ -46,6 +47,7 @@ pub(super) fn routes() -> Router<Site> {
         .route("/machines/{machine}", get(machine))
         .route("/machines/{machine}/decisions", get(decisions))
         .route("/jobs/{job}", get(job))
+        .route("/jobs/{job}/evidence", get(evidence))
         .route("/events", get(events))
         .route("/verdicts.csv", get(verdicts))
         .route("/trends", get(trends))
@@ -110,10 +112,11 @@ impl Told {
         let write =
             |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
         // As of when it is true changes all the time, and what is true does not.
-        let moment = std::mem::take(view.moment());
+        let moment = *view.moment();
+        view.set_moments(T::Moment::default());
         let tag = etag::weak(&view).map_err(write)?;
         let as_of = moment.into();
-        *view.moment() = moment;
+        view.set_moments(moment);
         let body = serde_json::to_vec(&view).map_err(write)?;
         Ok(Self { as_of, tag, body })
     }
@@ -156,12 +159,16 @@ async fn one<T: View>(
     let found = site.ask(|moment| question(moment)?.map(Told::of).transpose());
     match found.await {
         Ok(Some(told)) => Ok(told.into_response()),
-        Ok(None) => Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "no event has told of it, or it is older than what is kept",
-        )),
+        Ok(None) => Err(nothing_told()),
         Err(error) => Err(Problem::broken(&error)),
     }
+}
+
+fn nothing_told() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no event has told of it, or it is older than what is kept",
+    )
 }
 
 /// A piece of a list, as of the moment of the reading.
@@ -245,6 +252,36 @@ async fn decisions(
 async fn job(State(site): State<Site>, Path(job): Path<String>) -> Answer {
     let job = named(&job)?;
     one(site, move |moment| moment.reading.job(job)).await
+}
+
+async fn evidence(State(site): State<Site>, Path(job): Path<String>) -> Answer {
+    let job = named(&job)?;
+    let question = site.ask(move |moment| {
+        let Some(view) = moment.reading.job(job)? else {
+            return Ok(None);
+        };
+        Ok(Some((view.job.outcome_at, moment.evidence(&view))))
+    });
+    let (status, why) = match &question.await.map_err(|error| Problem::broken(&error))? {
+        None => return Err(nothing_told()),
+        Some((_, None)) => {
+            let why = "a job that passed or is not over has no evidence";
+            return Err(Problem::new(StatusCode::NOT_FOUND, why));
+        }
+        Some((_, Some(Found::Evidence(evidence)))) => {
+            // It never changes; and whoever keeps it must have been let in.
+            let keep = [(CACHE_CONTROL, "private, no-cache")];
+            return Ok((keep, Json(&**evidence)).into_response());
+        }
+        Some((over_at, Some(found))) => {
+            let status = match found {
+                Found::NotNow => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::NOT_FOUND,
+            };
+            (status, missing(found, *over_at).unwrap_or_default())
+        }
+    };
+    Err(Problem::new(status, why))
 }
 
 /// Where to go on with following events, for who cannot send a header.

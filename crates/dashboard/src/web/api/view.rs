@@ -13,6 +13,11 @@ pub(super) trait View: Serialize + Send + 'static {
 
     /// Where it says so.
     fn moment(&mut self) -> &mut Self::Moment;
+
+    /// The same, with every view inside it, which is as of the same moment.
+    fn set_moments(&mut self, moment: Self::Moment) {
+        *self.moment() = moment;
+    }
 }
 
 impl From<AsOf> for Option<Timestamp> {
@@ -33,15 +38,27 @@ macro_rules! views {
     };
 }
 
-views!(
-    CycleView,
-    Events,
-    Fleet,
-    JobView,
-    MachineView,
-    RackView,
-    Trends
-);
+views!(CycleView, Events, Fleet, JobView, RackView, Trends);
+
+impl View for MachineView {
+    type Moment = AsOf;
+
+    fn moment(&mut self) -> &mut AsOf {
+        &mut self.as_of
+    }
+
+    fn set_moments(&mut self, moment: AsOf) {
+        self.as_of = moment;
+        let jobs = [
+            &mut self.current,
+            &mut self.last_failure,
+            &mut self.last_pass,
+        ];
+        for job in jobs.into_iter().flatten() {
+            job.as_of = moment;
+        }
+    }
+}
 
 impl<T: Serialize + Send + 'static> View for List<T> {
     type Moment = AsOf;

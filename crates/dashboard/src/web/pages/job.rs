@@ -10,9 +10,9 @@ use rusqlite::Result;
 use serde_json::Value;
 
 use super::super::site::{Client, Moment, Site};
-use super::decisions;
 use super::parts::{machine_link, maybe_time, rack_link, span, time};
 use super::{Page, action, bad};
+use super::{decisions, evidence};
 use crate::views::{JobView, PhaseView};
 
 /// How long the bar of the longest phase is, and how high a bar is.
@@ -35,6 +35,7 @@ fn page(moment: &Moment, job: JobId) -> Result<Option<Page>> {
             .part("summary", summary(moment, &view))
             .part("actions", actions(moment, &view))
             .section("phases", "Phases", phases(&view.phases))
+            .maybe_section("evidence", "Evidence", evidence::evidence(moment, &view))
             .section("looks", "Looks", looks(&view))
     }))
 }
@@ -60,6 +61,9 @@ fn summary(moment: &Moment, view: &JobView) -> Markup {
             @match job.outcome_at {
                 Some(at) => { dt { "Over" } dd { (time(at)) } },
                 None => { dt { "Overdue" } dd { (maybe_time(job.deadline)) } },
+            }
+            @for (name, word) in [("Distro", &view.image.distro), ("Kernel", &view.image.kernel)] {
+                @if let Some(word) = word { dt { (name) } dd { bdi { (word) } } }
             }
             @if let Some(cancel) = &view.cancel {
                 dt { "Cancelled by" }

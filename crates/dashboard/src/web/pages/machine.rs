@@ -8,6 +8,7 @@ use rusqlite::Result;
 
 use super::super::site::{Client, Moment, Site};
 use super::decisions::{self, First};
+use super::evidence;
 use super::job::phases;
 use super::parts::{
     cycle_link, health, in_address, job_link, maybe_time, older, outcome_in_full, rack_link, since,
@@ -58,10 +59,11 @@ fn page(moment: &Moment, machine: &MachineName, after: Option<Cursor>) -> Result
         page = page.section("current", "The job it has now", current(job));
     }
     if let Some(failure) = &view.last_failure {
-        page = page.section(
-            "failure",
-            "Last failure",
-            comparison(failure, view.last_pass.as_ref()),
+        page = page.section("failure", "Last failure", comparison(failure, &view));
+        page = page.maybe_section(
+            "evidence",
+            "What it wrote last",
+            evidence::evidence(moment, failure),
         );
     } else if let Some(pass) = &view.last_pass {
         page = page.section("pass", "Last good deployment", alone(pass));
@@ -111,13 +113,13 @@ fn current(job: &JobView) -> Markup {
 }
 
 /// The last failure beside the last good deployment.
-fn comparison(failure: &JobView, pass: Option<&JobView>) -> Markup {
+fn comparison(failure: &JobView, view: &MachineView) -> Markup {
     html! {
         p { (job_link(failure.job.job, outcome_of(failure))) " at " (maybe_time(failure.job.outcome_at)) }
         div.beside {
             div { h3 { "It failed" } (phases(&failure.phases)) }
             div {
-                @match pass {
+                @match &view.last_pass {
                     Some(pass) => {
                         h3 { "The last good deployment, " (maybe_time(pass.job.outcome_at)) }
                         (phases(&pass.phases))
@@ -127,6 +129,7 @@ fn comparison(failure: &JobView, pass: Option<&JobView>) -> Markup {
                 }
             }
         }
+        (evidence::differences(&view.differences))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(super) mod cycle;
 mod decisions;
+mod evidence;
 pub(super) mod fleet;
 pub(super) mod job;
 pub(super) mod machine;
@@ -64,6 +65,14 @@ impl Page {
     /// Adds a part with a heading.
     fn section(self, id: &str, heading: &str, content: Markup) -> Self {
         self.part(id, html! { h2 { (heading) } (content) })
+    }
+
+    /// Adds a part with a heading where there is something in it.
+    fn maybe_section(self, id: &str, heading: &str, content: Option<Markup>) -> Self {
+        match content {
+            Some(content) => self.section(id, heading, content),
+            None => self,
+        }
     }
 
     /// Adds a part without one.

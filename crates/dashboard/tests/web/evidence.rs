@@ -1,0 +1,208 @@
+//! What a job wrote that failed, beside what was different when the machine deployed.
+
+use bus::Object;
+use jiff::{SignedDuration, Timestamp};
+use model::event::{Event, Fact, Job};
+use model::evidence::{Evidence, Keeping, Output};
+use model::id::{CycleId, JobId};
+use model::image::Image;
+use model::name::{MachineName, RackName};
+use model::outcome::{FailCause, Outcome, Phase};
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::dashboard::Dashboard;
+
+const HOSTILE: &str = "<script>alert(1)</script>";
+
+fn rack() -> RackName {
+    RackName::new("r1").unwrap()
+}
+
+fn machine() -> MachineName {
+    MachineName::new("node1").unwrap()
+}
+
+fn slot(hour: i64) -> Timestamp {
+    "2026-11-27T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hour)
+}
+
+fn job(hour: i64) -> JobId {
+    JobId::of(CycleId::of_slot(&rack(), slot(hour)), &machine())
+}
+
+/// A job that provisions for so many minutes.
+fn ran(
+    hour: i64,
+    minutes: i64,
+    distro: &str,
+    verdict: Outcome,
+    kept: Option<Keeping>,
+) -> Vec<Event> {
+    let about = || Job {
+        machine: machine(),
+        job: job(hour),
+    };
+    let submitted = Fact::JobSubmitted {
+        job: about(),
+        deadline: slot(hour + 4),
+        image: Image {
+            distro: Some(distro.into()),
+            kernel: None,
+        },
+    };
+    let progressed = Fact::JobProgressed {
+        job: about(),
+        state: "provision".into(),
+    };
+    let exit = i64::from(verdict != Outcome::Passed);
+    let finished = Fact::JobFinished {
+        job: about(),
+        verdict,
+        statuses: [(Phase::Provision, exit)].into(),
+        submitted_at: Some(slot(hour)),
+        cancel: None,
+        device: Some(json!({"agent_name": "node1", "device_ip": "10.0.0.3"})),
+        evidence: kept,
+    };
+    let facts = [(0, submitted), (5, progressed), (5 + minutes, finished)];
+    let told = facts.map(|(minute, fact)| Event {
+        time: slot(hour) + SignedDuration::from_mins(minute),
+        rack: rack(),
+        cycle: CycleId::of_slot(&rack(), slot(hour)),
+        fact,
+    });
+    told.into()
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed {
+        cause: FailCause::Phase,
+        phase: Some(Phase::Provision),
+        exit_code: Some(1),
+    }
+}
+
+/// The object of the job that failed.
+fn object(hour: i64) -> Object {
+    let lines: String = (1..=100).map(|line| format!("line {line}\n")).collect();
+    let evidence = Evidence {
+        v: Evidence::VERSION,
+        job: job(hour),
+        cycle: CycleId::of_slot(&rack(), slot(hour)),
+        rack: rack(),
+        machine: machine(),
+        result: serde_json::Map::new(),
+        output: [(
+            Phase::Provision,
+            Output {
+                end: format!("{lines}\u{1b}[31mred {HOSTILE}\u{1b}[0m\u{202e}\n"),
+                cut: true,
+            },
+        )]
+        .into(),
+        serial: Default::default(),
+    };
+    Object::new(serde_json::to_vec(&evidence).unwrap())
+}
+
+fn kept(object: &Object) -> Keeping {
+    Keeping::Kept {
+        digest: object.digest.clone(),
+        size: object.content.len() as u64,
+    }
+}
+
+#[tokio::test]
+async fn what_failed_is_shown_with_its_last_lines_and_what_differs() {
+    let object = object(6);
+    let mut events = ran(0, 10, "jammy", Outcome::Passed, None);
+    events.extend(ran(6, 60, "noble", failed(), Some(kept(&object))));
+    let dashboard = Dashboard::start(&events).await;
+    let objects = dashboard.ledger.bus().objects("evidence");
+    objects.put(&job(6).to_string(), &object).await.unwrap();
+
+    for path in ["/machines/node1".to_owned(), format!("/jobs/{}", job(6))] {
+        let page = dashboard.page(&path).await;
+        assert!(page.contains("provision, exit status 1"), "{path}");
+        assert!(
+            page.contains("red &lt;script&gt;alert(1)&lt;/script&gt;</pre>"),
+            "{path}: {page}"
+        );
+        assert!(
+            !page.contains(HOSTILE) && !page.contains('\u{1b}'),
+            "{path}"
+        );
+        // The last lines are there at once, the others behind them.
+        let (last, all) = page.split_once("<details>").expect("more is kept");
+        assert!(
+            last.contains("line 100\n") && !last.contains("line 80\n"),
+            "{path}"
+        );
+        assert!(all.contains("line 1\n"), "{path}");
+    }
+    let view = dashboard.json("/api/v1/machines/node1").await;
+    let differences = view["differences"].as_array().unwrap().iter();
+    let differ: Vec<_> = differences
+        .filter(|row| row["differs"] == true)
+        .map(|row| {
+            (
+                row["what"].as_str().unwrap(),
+                row["failed"].as_str().unwrap(),
+                row["passed"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        differ,
+        [
+            ("distro", "noble", "jammy"),
+            ("provision", "1h", "10m"),
+            ("in all", "1h 5m", "15m")
+        ]
+    );
+    let evidence = dashboard
+        .json(&format!("/api/v1/jobs/{}/evidence", job(6)))
+        .await;
+    assert_eq!(
+        serde_json::from_value::<Evidence>(evidence).unwrap(),
+        serde_json::from_slice(&object.content).unwrap()
+    );
+    let says = dashboard
+        .problem(
+            &format!("/api/v1/jobs/{}/evidence", job(0)),
+            StatusCode::NOT_FOUND,
+        )
+        .await;
+    assert!(says.contains("a job that passed"), "{says}");
+}
+
+#[tokio::test]
+async fn evidence_that_is_not_there_is_said() {
+    let other = object(12);
+    let cause = Keeping::Failed {
+        cause: "timeout".into(),
+    };
+    let mut events = ran(0, 10, "noble", failed(), Some(kept(&object(0))));
+    events.extend(ran(6, 10, "noble", failed(), Some(cause)));
+    events.extend(ran(12, 10, "noble", failed(), Some(kept(&object(0)))));
+    let dashboard = Dashboard::start(&events).await;
+    // It is not what the verdict speaks of.
+    let objects = dashboard.ledger.bus().objects("evidence");
+    objects.put(&job(12).to_string(), &other).await.unwrap();
+    for (hour, word) in [
+        (0, "does not keep the evidence of 2026-11-27 any more"),
+        (6, "could not be kept (timeout)"),
+        (12, "does not keep the evidence"),
+    ] {
+        let page = dashboard.page(&format!("/jobs/{}", job(hour))).await;
+        assert!(page.contains(word), "{hour}: {page}");
+        let says = dashboard
+            .problem(
+                &format!("/api/v1/jobs/{}/evidence", job(hour)),
+                StatusCode::NOT_FOUND,
+            )
+            .await;
+        assert!(says.contains(word), "{says}");
+    }
+}
