@@ -24,7 +24,7 @@ pub fn machines(rack: &str, count: usize) -> Vec<String> {
 }
 
 impl<B> System<B> {
-    /// All events so far, in order.
+    /// All events of cycles so far, in order.
     ///
     /// # Panics
     /// When the broker is away, or an event is none.
@@ -37,6 +37,7 @@ impl<B> System<B> {
         stored
             .expect("events can be read")
             .iter()
+            .filter(|stored| !stored.subject.starts_with("event.rack."))
             .map(|stored| Event::from_json(&stored.body).expect("an event"))
             .collect()
     }

@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod accounts;
+mod action;
 mod adopt;
 mod cancel;
+mod dead;
 mod decisions;
 mod error;
 mod observer;
@@ -24,8 +26,10 @@ use model::name::{MachineName, RackName};
 use model::rack::RackRecord;
 use model::subject::{bucket, key};
 
+pub use action::Acted;
 pub use adopt::{Adoption, Recovery, RemoteJob};
 pub use cancel::Cancelled;
+pub use dead::{Person, Replayed};
 pub use error::LedgerError;
 pub use observer::Observer;
 pub use tasks::{outgoing, submit_task};
@@ -219,7 +223,7 @@ impl Ledger {
         })
     }
 
-    /// Changes a rack's record. On a conflict the record is read again and the change made to what it says now. A
+    /// Changes what workers keep in a rack's record; what people change, they [act](Ledger::act) on. On a conflict the record is read again and the change made to what it says now. A
     /// rack that is gone stays gone.
     pub async fn change_rack(
         &self,

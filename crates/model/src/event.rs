@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::body;
 use crate::cycle::{MissedCause, Origin};
+use crate::envelope::{Content, Received};
 use crate::evidence::Keeping;
 use crate::id::{CycleId, JobId};
 use crate::image::Image;
@@ -18,7 +19,7 @@ use crate::name::{MachineName, RackName};
 use crate::outcome::{Counts, Outcome, Phase, Skip, SkipReason};
 use crate::subject::Subject;
 
-/// One fact, and what it is about.
+/// One fact of a cycle, and what it is about. What people do to a rack is a [`RackEvent`](crate::action::RackEvent).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// When it happened.
@@ -282,32 +283,23 @@ impl Event {
 
     /// The body.
     pub fn to_json(&self) -> Vec<u8> {
-        let fact = serde_json::to_value(&self.fact)
+        let told = serde_json::to_value(&self.fact)
             .expect("a fact holds only text, numbers, lists and maps by text");
-        let Value::Object(mut data) = fact else {
-            unreachable!("a tagged enum of structs is an object")
-        };
-        let kind = data.remove("type");
-        data.insert("v".into(), 1.into());
-        data.insert("rack".into(), self.rack.as_str().into());
-        data.insert("cycle".into(), self.cycle.to_string().into());
-        let envelope = Sent {
-            data,
-            datacontenttype: "application/json",
+        let content = Content {
+            told,
             id: self.id(),
-            source: format!("/racktick/racks/{}", self.rack),
-            specversion: "1.0",
-            subject: self.fact.machine(),
+            rack: &self.rack,
+            of: Some(("cycle", self.cycle.to_string())),
+            machine: self.fact.machine(),
             time: self.time,
-            traceparent: self.cycle.traceparent(),
-            kind,
+            traceparent: Some(self.cycle.traceparent()),
         };
-        serde_json::to_vec(&envelope).expect("an envelope holds only text and what it carries")
+        content.to_json()
     }
 
     /// Reads a body back.
     pub fn from_json(body: &[u8]) -> Result<Self, serde_json::Error> {
-        let Received {
+        let Received::<ReceivedData> {
             kind,
             time,
             mut data,
@@ -321,29 +313,6 @@ impl Event {
             fact,
         })
     }
-}
-
-/// The envelope, in the order of its names, as `data` is.
-#[derive(Serialize)]
-struct Sent<'a> {
-    data: Map<String, Value>,
-    datacontenttype: &'static str,
-    id: String,
-    source: String,
-    specversion: &'static str,
-    subject: Option<&'a MachineName>,
-    time: Timestamp,
-    traceparent: String,
-    #[serde(rename = "type")]
-    kind: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Received {
-    #[serde(rename = "type")]
-    kind: String,
-    time: Timestamp,
-    data: ReceivedData,
 }
 
 #[derive(Deserialize)]

@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+pub mod action;
 pub mod body;
 pub mod cycle;
 pub mod dead;
+mod envelope;
 pub mod event;
 pub mod evidence;
 pub mod id;

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::action::{self, Action, Deed};
 use crate::id::CycleId;
 use crate::policy::PolicyChange;
 use crate::schedule::Schedule;
@@ -30,6 +31,13 @@ pub struct RackRecord {
     /// Smaller lists that were not believed, and the cycle that saw them first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubted: Option<Doubted>,
+    /// What was done to it and is not told as an event yet, the oldest first.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "action::known"
+    )]
+    pub untold: Vec<Action>,
 }
 
 /// Why and since when a rack is paused.
@@ -63,20 +71,63 @@ pub struct Doubted {
 }
 
 impl RackRecord {
-    /// Switches the schedule off. Who paused first stays.
-    pub fn pause(&mut self, pause: Pause) {
-        self.paused.get_or_insert(pause);
-    }
-
-    /// Switches the schedule on again: slots before `now` are not made up for.
-    pub fn resume(&mut self, now: Timestamp) {
-        if self.paused.take().is_some() {
-            self.since = now;
+    /// Makes an action happen that changes a record, and keeps it to be told. False when it would change nothing: of a
+    /// rack that is paused already, who paused it first stays.
+    pub fn act(&mut self, action: &Action) -> bool {
+        match &action.deed {
+            Deed::Paused if self.paused.is_none() => {
+                self.paused = Some(Pause {
+                    by: action.by.clone(),
+                    why: action.why.clone(),
+                    at: action.at,
+                });
+            }
+            Deed::Resumed if self.paused.is_some() => {
+                self.paused = None;
+                // Slots before this are not made up for.
+                self.since = action.at;
+            }
+            Deed::Changed { schedule, policy } => {
+                let schedule = schedule.as_ref().filter(|new| **new != self.schedule);
+                let policy = policy.as_ref().filter(|new| **new != self.policy);
+                if schedule.is_none() && policy.is_none() {
+                    return false;
+                }
+                if let Some(schedule) = schedule {
+                    self.schedule = schedule.clone();
+                    self.since = action.at;
+                }
+                if let Some(policy) = policy {
+                    self.policy = policy.clone();
+                }
+            }
+            _ => return false,
         }
+        self.untold.push(action.clone());
+        true
     }
 
     /// The present version.
     pub const VERSION: u8 = 1;
+
+    /// A rack that somebody adds, with that to be told.
+    pub fn added(
+        schedule: Schedule,
+        policy: PolicyChange,
+        by: String,
+        why: String,
+        at: Timestamp,
+    ) -> Self {
+        let deed = Deed::Added {
+            schedule: schedule.clone(),
+            policy: policy.clone(),
+        };
+        Self {
+            policy,
+            untold: vec![Action { at, by, why, deed }],
+            ..Self::new(schedule, at)
+        }
+    }
 
     /// A rack with a schedule and nothing else set.
     pub fn new(schedule: Schedule, added_at: Timestamp) -> Self {
@@ -89,6 +140,63 @@ impl RackRecord {
             since: added_at,
             good_sizes: None,
             doubted: None,
+            untold: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn by(who: &str, second: i64, deed: Deed) -> Action {
+        Action {
+            at: at(second),
+            by: who.into(),
+            why: String::new(),
+            deed,
+        }
+    }
+
+    #[test]
+    fn what_is_done_is_kept_to_be_told_and_what_changes_nothing_is_not() {
+        let every = |hours: u64| Schedule::Every {
+            every: Duration::from_secs(hours * 3600),
+            splay: None,
+        };
+        let mut record = RackRecord::new(every(6), at(0));
+        assert!(record.act(&by("ann", 10, Deed::Paused)));
+        assert!(!record.act(&by("bob", 20, Deed::Paused)));
+        assert_eq!(record.paused.as_ref().unwrap().by, "ann");
+        assert!(record.act(&by("bob", 30, Deed::Resumed)));
+        assert!(!record.act(&by("ann", 40, Deed::Resumed)));
+        assert_eq!((&record.paused, record.since), (&None, at(30)));
+        let changed = |hours: u64| Deed::Changed {
+            schedule: Some(every(hours)),
+            policy: None,
+        };
+        assert!(!record.act(&by("ann", 50, changed(6))));
+        assert_eq!(record.since, at(30));
+        assert!(record.act(&by("ann", 60, changed(8))));
+        assert_eq!((&record.schedule, record.since), (&every(8), at(60)));
+        let policy: PolicyChange = serde_json::from_str(r#"{"spread": "10m"}"#).unwrap();
+        let spread = Deed::Changed {
+            schedule: None,
+            policy: Some(policy.clone()),
+        };
+        assert!(record.act(&by("ann", 70, spread)));
+        assert_eq!((&record.policy, record.since), (&policy, at(60)));
+        let told: Vec<_> = record
+            .untold
+            .iter()
+            .map(|action| action.deed.word())
+            .collect();
+        assert_eq!(told, ["paused", "resumed", "changed", "changed"]);
     }
 }

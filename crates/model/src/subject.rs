@@ -52,7 +52,7 @@ pub enum Subject {
     WaitWatch(JobId),
     /// `event.<about>.<rack>[.<machine>].<what>`.
     Event {
-        /// `cycle`, `machine`, `job` or `tick`.
+        /// `cycle`, `machine`, `job`, `tick` or `rack`.
         about: String,
         /// The rack.
         rack: RackName,
@@ -148,7 +148,7 @@ impl FromStr for Subject {
                 rack: rack(name)?,
                 machine: machine(token)?,
             },
-            ["event", about @ ("cycle" | "tick"), name, what] => Self::Event {
+            ["event", about @ ("cycle" | "tick" | "rack"), name, what] => Self::Event {
                 about: (*about).into(),
                 rack: rack(name)?,
                 machine: None,

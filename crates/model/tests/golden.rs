@@ -47,6 +47,7 @@ golden! {
     a_submit: Submit = "submit.json";
     a_watch: Watch = "watch.json";
     a_rack_record: RackRecord = "rack.json";
+    a_rack_record_with_actions_to_be_told: RackRecord = "rack_untold.json";
     a_machine_record: MachineRecord = "machine.json";
     a_machine_record_of_a_doubled_job: MachineRecord = "machine_doubled.json";
     a_late_look: Watch = "watch_late.json";

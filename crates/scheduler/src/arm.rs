@@ -38,6 +38,12 @@ pub(crate) async fn pass(ledger: &Ledger, now: Timestamp) -> Result<usize, Ledge
     for (rack, slot) in difference.arm {
         arm(ledger, rack, slot).await?;
     }
+    // Last: that an action is no event yet keeps no rack from ticking.
+    for (rack, record) in &racks {
+        if let Some(record) = record {
+            ledger.tell_for_others(rack, record, now).await?;
+        }
+    }
     Ok(in_the_end)
 }
 

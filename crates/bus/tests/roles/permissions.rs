@@ -75,9 +75,16 @@ const PUBLISH: &[(&str, &[Who])] = &[
         "event.tick.r1.missed",
         &[Role(Scheduler), Role(Worker), Role(Operator)],
     ),
+    (
+        "event.rack.r1.paused",
+        &[Role(Scheduler), Role(Worker), Role(Operator)],
+    ),
     ("dlq.rack.tick", &[Role(Scheduler), Role(Worker)]),
     // Records.
-    ("$KV.racks.r1", &[Role(Worker), Role(Operator)]),
+    (
+        "$KV.racks.r1",
+        &[Role(Scheduler), Role(Worker), Role(Operator)],
+    ),
     (
         "$KV.machines.m1",
         &[Role(Scheduler), Role(Worker), Role(Operator)],

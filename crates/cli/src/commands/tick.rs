@@ -14,7 +14,7 @@ use model::name::RackName;
 use model::policy::Policy;
 use model::rack::RackRecord;
 use model::subject::{Subject, filter, stream};
-use model::task::{LONGEST_WORDS, Task, Tick, too_long};
+use model::task::{Task, Tick};
 use tokio::time::timeout;
 
 use crate::app::App;
@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     accept_shrink: bool,
     /// Why, for the event
-    #[arg(long, value_name = "TEXT", value_parser = words)]
+    #[arg(long, value_name = "TEXT", value_parser = person::words)]
     reason: Option<String>,
     /// How long to wait for a worker to take it up; 0 does not wait
     #[arg(long, value_name = "TIME", value_parser = config::duration, default_value = "60s")]
@@ -110,16 +110,6 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit
             ));
             Ok(Exit::Unavailable)
         }
-    }
-}
-
-/// A reason that a worker would not refuse.
-fn words(text: &str) -> Result<String, String> {
-    match too_long(text) {
-        None => Ok(text.into()),
-        Some(length) => Err(format!(
-            "it is {length} bytes long; at most {LONGEST_WORDS} are allowed"
-        )),
     }
 }
 

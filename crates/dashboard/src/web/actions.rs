@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Form, RequestExt, Router};
 use jiff::Timestamp;
-use ledger::TickRequest;
+use ledger::{Acted, TickRequest};
+use model::action::{Action, Deed};
 use model::id::JobId;
 use model::machine::{CancelCause, CancelRequest};
 use model::name::RackName;
-use model::rack::{Pause, RackRecord};
 use model::task::{LONGEST_WORDS, too_long};
 use serde::Deserialize;
 
@@ -131,18 +131,11 @@ async fn tick(State(site): State<Site>, Path(rack): Path<String>, act: Act) -> R
 }
 
 async fn pause(State(site): State<Site>, Path(rack): Path<String>, act: Act) -> Response {
-    let pause = Pause {
-        by: act.by,
-        why: act.why,
-        at: act.at,
-    };
-    let changed = change(&site, &rack, |record| record.pause(pause.clone())).await;
-    done(&act.page, changed)
+    done(&act.page, to_rack(&site, &rack, &act, Deed::Paused).await)
 }
 
 async fn resume(State(site): State<Site>, Path(rack): Path<String>, act: Act) -> Response {
-    let changed = change(&site, &rack, |record| record.resume(act.at)).await;
-    done(&act.page, changed)
+    done(&act.page, to_rack(&site, &rack, &act, Deed::Resumed).await)
 }
 
 async fn cancel(State(site): State<Site>, Path(job): Path<String>, act: Act) -> Response {
@@ -159,11 +152,17 @@ fn rack_of(text: &str) -> Result<RackName, Refusal> {
     RackName::new(text).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
 }
 
-async fn change(site: &Site, rack: &str, change: impl Fn(&mut RackRecord)) -> Result<(), Refusal> {
+async fn to_rack(site: &Site, rack: &str, act: &Act, deed: Deed) -> Result<(), Refusal> {
     let rack = rack_of(rack)?;
-    match site.ledger().change_rack(&rack, change).await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err((
+    let action = Action {
+        at: act.at,
+        by: act.by.clone(),
+        why: act.why.clone(),
+        deed,
+    };
+    match site.ledger().act(&rack, &action).await {
+        Ok(Acted::Done | Acted::AsItWas) => Ok(()),
+        Ok(Acted::NoRack) => Err((
             StatusCode::NOT_FOUND,
             format!("rack {rack} has no schedule that could be switched off or on"),
         )),

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use model::action::{Action, Deed, RackEvent};
 use model::rack::{Pause, RackRecord};
 use model::subject::{Subject, key, stream};
 use testkit::until;
 
 use crate::slots::{every, name_with_slot, wanted};
-use crate::stage::{SOON, Stage, ago, rack};
+use crate::stage::{SOON, Stage, ago, ahead, rack};
 
 /// No sweep comes within a test, and no setting is too long.
 const NEVER: Duration = Duration::MAX;
@@ -193,4 +194,38 @@ async fn an_armed_slot_fires_without_a_scheduler_and_after_a_crash_of_the_broker
     }
     // The slot that was not due is still armed, once.
     assert_eq!(stage.armed(fires_down.as_str()).await, kept);
+}
+
+#[tokio::test]
+async fn what_was_done_to_a_rack_by_who_died_then_is_told() {
+    let stage = Stage::set().await;
+    let event = |who: &str, at| RackEvent {
+        rack: rack("r1"),
+        action: Action {
+            at,
+            by: who.into(),
+            why: "power work".into(),
+            deed: Deed::Paused,
+        },
+    };
+    // Whoever acts tells it at once: what is younger than ten seconds is left to them.
+    let (late, young) = (event("ann", ago(11)), event("bob", ahead(3600)));
+    stage.add_rack("r1", every(6), Timestamp::now()).await;
+    stage.add_rack("r2", every(6), Timestamp::now()).await;
+    stage
+        .change_rack("r1", |record| record.untold.push(late.action.clone()))
+        .await;
+    stage
+        .change_rack("r2", |record| record.untold.push(young.action.clone()))
+        .await;
+    let scheduler = stage.scheduler(NEVER).await;
+    let untold = async |name: &str| {
+        let record = stage.ledger.rack(&rack(name)).await.unwrap().unwrap();
+        record.untold.len()
+    };
+    until(SOON, "it is told", async || untold("r1").await == 0).await;
+    let told = stage.message_on(stream::EVENTS, &late.subject()).await;
+    assert_eq!(told.body, late.to_json());
+    assert_eq!(untold("r2").await, 1);
+    scheduler.stop().await;
 }

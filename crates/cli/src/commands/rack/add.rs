@@ -1,13 +1,11 @@
 //! `racktick rack add`.
 
 use anyhow::Context;
-use bus::Written;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use ledger::{Ledger, TickRequest};
 use model::name::RackName;
 use model::rack::RackRecord;
-use model::subject::key;
 use plan::slots::Slots;
 
 use super::{Words, check_policy};
@@ -15,7 +13,8 @@ use crate::app::App;
 use crate::ask::Consent;
 use crate::exit::Usage;
 use crate::foresight::{Foresight, spread_of};
-use crate::{output, person};
+use crate::output;
+use crate::person::{self, Why};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -26,6 +25,8 @@ pub(crate) struct Arguments {
     /// When the first cycle begins
     #[arg(long, value_enum, default_value = "now")]
     first: First,
+    #[command(flatten)]
+    why: Why,
     #[command(flatten)]
     consent: Consent,
 }
@@ -49,10 +50,8 @@ pub(super) async fn run(arguments: &Arguments, app: &App, ledger: &Ledger) -> an
         .map_err(Usage)?;
     let policy = arguments.words.policy(defaults.policy)?;
     check_policy(app, &policy)?;
-    let record = RackRecord {
-        policy,
-        ..RackRecord::new(schedule, Timestamp::now())
-    };
+    let (by, why) = (person::name(), arguments.why.reason.clone());
+    let record = RackRecord::added(schedule, policy, by, why, Timestamp::now());
     if ledger.rack(rack).await?.is_some() {
         anyhow::bail!("rack {rack} is there already: `racktick rack set {rack}` changes it");
     }
@@ -60,7 +59,7 @@ pub(super) async fn run(arguments: &Arguments, app: &App, ledger: &Ledger) -> an
         tell(arguments, app, ledger, &record).await;
         arguments.consent.get(&format!("Add rack {rack}?"))?;
     }
-    if ledger.racks().create(&key::rack(rack), &record).await? == Written::Conflict {
+    if !ledger.add_rack(rack, &record).await? {
         anyhow::bail!("rack {rack} was added by somebody else just now");
     }
     output::say(format!("rack {rack} is added: {}", record.schedule));

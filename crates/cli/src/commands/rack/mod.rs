@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::config::{self, ScheduleWords};
 use crate::exit::{Exit, Usage};
 use crate::output;
+use crate::person::{self, Why};
 
 pub(crate) use show::pause_text;
 
@@ -38,11 +39,13 @@ pub(crate) enum Command {
     /// Switch a rack's schedule off; `--all` is the emergency stop
     Pause(pause::Arguments),
     /// Switch a rack's schedule on again
-    Resume(pause::Which),
+    Resume(pause::Arguments),
     /// Take a rack's schedule away; cycles that run go on
     Remove {
         /// The rack
         rack: RackName,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
@@ -107,13 +110,13 @@ pub(crate) async fn run(command: &Command, app: &App) -> anyhow::Result<Exit> {
         Command::Show { rack } => show::one(rack, app, &ledger).await?,
         Command::Set(arguments) => set::run(arguments, app, &ledger).await?,
         Command::Pause(arguments) => return pause::pause(arguments, app, &ledger).await,
-        Command::Resume(which) => return pause::resume(which, app, &ledger).await,
-        Command::Remove { rack } => remove(rack, app, &ledger).await?,
+        Command::Resume(arguments) => return pause::resume(arguments, app, &ledger).await,
+        Command::Remove { rack, why } => remove(rack, why, app, &ledger).await?,
     }
     Ok(Exit::Ok)
 }
 
-async fn remove(rack: &RackName, app: &App, ledger: &Ledger) -> anyhow::Result<()> {
+async fn remove(rack: &RackName, why: &Why, app: &App, ledger: &Ledger) -> anyhow::Result<()> {
     let key = model::subject::key::rack(rack);
     match ledger.racks().get(&key).await {
         // A record that cannot be read can still be taken away.
@@ -121,7 +124,9 @@ async fn remove(rack: &RackName, app: &App, ledger: &Ledger) -> anyhow::Result<(
         Ok(None) => return Err(unknown(rack)),
         Err(error) => return Err(error.into()),
     }
-    ledger.racks().delete(&key, None).await?;
+    ledger
+        .remove_rack(rack, person::name(), why.reason.clone())
+        .await?;
     output::say(format!(
         "rack {rack} ticks no more; what runs goes on (`racktick cancel {rack}` stops it)"
     ));

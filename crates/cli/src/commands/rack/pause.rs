@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use ledger::{Ledger, stored};
+use ledger::{Acted, Ledger, stored};
+use model::action::{Action, Deed};
 use model::name::RackName;
-use model::rack::{Pause, RackRecord};
 use serde_json::json;
 
-use super::known;
+use super::unknown;
 use crate::app::App;
 use crate::exit::Exit;
-use crate::{output, person};
+use crate::output;
+use crate::person::{self, Why};
 
 /// How many racks are changed at a time.
 const AT_ONCE: usize = 32;
@@ -33,9 +34,19 @@ pub(crate) struct Which {
 pub(crate) struct Arguments {
     #[command(flatten)]
     which: Which,
-    /// Why, for whoever wonders
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
+}
+
+impl Arguments {
+    fn action(&self, deed: Deed) -> Action {
+        Action {
+            at: Timestamp::now(),
+            by: person::name(),
+            why: self.why.reason.clone(),
+            deed,
+        }
+    }
 }
 
 pub(super) async fn pause(
@@ -43,16 +54,8 @@ pub(super) async fn pause(
     app: &App,
     ledger: &Ledger,
 ) -> anyhow::Result<Exit> {
-    let pause = Pause {
-        by: person::name(),
-        why: arguments.reason.clone(),
-        at: Timestamp::now(),
-    };
-    // Who paused first stays.
-    let done = change(&arguments.which, ledger, |record| {
-        record.pause(pause.clone());
-    })
-    .await?;
+    let action = arguments.action(Deed::Paused);
+    let done = act(&arguments.which, ledger, &action).await?;
     output::say(format!(
         "{} paused; cycles that run go on (`racktick cancel` stops them)",
         named(&done.changed)
@@ -62,12 +65,13 @@ pub(super) async fn pause(
     Ok(done.exit())
 }
 
-pub(super) async fn resume(which: &Which, app: &App, ledger: &Ledger) -> anyhow::Result<Exit> {
-    let now = Timestamp::now();
-    let done = change(which, ledger, |record| {
-        record.resume(now);
-    })
-    .await?;
+pub(super) async fn resume(
+    arguments: &Arguments,
+    app: &App,
+    ledger: &Ledger,
+) -> anyhow::Result<Exit> {
+    let action = arguments.action(Deed::Resumed);
+    let done = act(&arguments.which, ledger, &action).await?;
     output::say(format!("{} resumed", named(&done.changed)));
     app.output
         .print_json(&json!({"resumed": done.changed, "failed": done.failed}))?;
@@ -91,34 +95,35 @@ impl Done {
     }
 }
 
-/// Changes one rack, or every rack that can be changed: a rack that cannot must not keep the others running.
-async fn change(
-    which: &Which,
-    ledger: &Ledger,
-    change: impl Fn(&mut RackRecord),
-) -> anyhow::Result<Done> {
+/// Does something to one rack, or to every rack to which it can be done: a rack to which it cannot must not keep the others
+/// running. It is told when all is done, as telling takes its time.
+async fn act(which: &Which, ledger: &Ledger, action: &Action) -> anyhow::Result<Done> {
     let mut done = Done::default();
     if let Some(rack) = &which.rack {
-        known(ledger, rack).await?;
-        if ledger.change_rack(rack, &change).await? {
-            done.changed.insert(rack.clone());
+        if ledger.act(rack, action).await? == Acted::NoRack {
+            return Err(unknown(rack));
         }
+        done.changed.insert(rack.clone());
         return Ok(done);
     }
-    let change = &change;
-    let mut changes = stream::iter(stored::racks(ledger).await?.into_keys())
+    let mut acts = stream::iter(stored::racks(ledger).await?.into_keys())
         .map(|rack| async move {
-            let changed = ledger.change_rack(&rack, change).await;
-            (rack, changed)
+            let acted = ledger.act_untold(&rack, action).await;
+            (rack, acted)
         })
         .buffer_unordered(AT_ONCE);
-    while let Some((rack, changed)) = changes.next().await {
-        match changed {
-            Ok(true) => {
+    let mut untold = Vec::new();
+    while let Some((rack, acted)) = acts.next().await {
+        match acted {
+            Ok(Acted::Done) => {
+                untold.push(rack.clone());
+                done.changed.insert(rack);
+            }
+            Ok(Acted::AsItWas) => {
                 done.changed.insert(rack);
             }
             // It was removed meanwhile.
-            Ok(false) => {}
+            Ok(Acted::NoRack) => {}
             Err(error) => {
                 let why = output::chain(&error);
                 output::say(format!("rack {rack} is as it was: {why}"));
@@ -126,6 +131,9 @@ async fn change(
             }
         }
     }
+    stream::iter(&untold)
+        .for_each_concurrent(AT_ONCE, |rack| ledger.tell_or_log(rack))
+        .await;
     Ok(done)
 }
 

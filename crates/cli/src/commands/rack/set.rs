@@ -2,7 +2,8 @@
 
 use clap::Args;
 use jiff::Timestamp;
-use ledger::Ledger;
+use ledger::{Acted, Ledger};
+use model::action::{Action, Deed};
 use model::name::RackName;
 use model::policy::{Policy, PolicyChange};
 
@@ -11,6 +12,7 @@ use crate::app::App;
 use crate::config::ScheduleWords;
 use crate::exit::Usage;
 use crate::output;
+use crate::person::{self, Why};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -21,6 +23,8 @@ pub(crate) struct Arguments {
     /// Take a policy value of the rack's own away, so that the configured one counts again; repeatable
     #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
+    #[command(flatten)]
+    why: Why,
 }
 
 pub(super) async fn run(arguments: &Arguments, app: &App, ledger: &Ledger) -> anyhow::Result<()> {
@@ -28,35 +32,34 @@ pub(super) async fn run(arguments: &Arguments, app: &App, ledger: &Ledger) -> an
     let record = known(ledger, rack).await?;
     let words = arguments.words.schedule();
     let is_rescheduled = !words.is_empty();
-    let schedule = if is_rescheduled {
-        words
-            .over(ScheduleWords::of(&record.schedule))
-            .settle(rack, app.config.min_every)
-            .map_err(Usage)?
-    } else {
-        record.schedule
+    let schedule = match is_rescheduled {
+        true => {
+            let words = words.over(ScheduleWords::of(&record.schedule));
+            Some(words.settle(rack, app.config.min_every).map_err(Usage)?)
+        }
+        false => None,
     };
     let policy = arguments
         .words
         .policy(without(record.policy, &arguments.unset)?)?;
     check_policy(app, &policy)?;
-    if !is_rescheduled && arguments.words.policy.is_empty() && arguments.unset.is_empty() {
+    let is_policy_set = !arguments.words.policy.is_empty() || !arguments.unset.is_empty();
+    if !is_rescheduled && !is_policy_set {
         return Err(Usage(
             "nothing to set: give `--every`, `--cron`, `--splay`, `--policy` or `--unset`".into(),
         )
         .into());
     }
-    let now = Timestamp::now();
-    let changed = ledger
-        .change_rack(rack, |record| {
-            if is_rescheduled && record.schedule != schedule {
-                record.schedule = schedule.clone();
-                record.since = now;
-            }
-            record.policy = policy.clone();
-        })
-        .await?;
-    if !changed {
+    let action = Action {
+        at: Timestamp::now(),
+        by: person::name(),
+        why: arguments.why.reason.clone(),
+        deed: Deed::Changed {
+            schedule,
+            policy: is_policy_set.then_some(policy),
+        },
+    };
+    if ledger.act(rack, &action).await? == Acted::NoRack {
         anyhow::bail!("rack {rack} was removed by somebody else just now");
     }
     output::say(format!("rack {rack} is changed"));
