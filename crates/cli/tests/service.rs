@@ -179,6 +179,13 @@ async fn a_worker_and_a_scheduler_tell_what_they_did() {
         assert_eq!(get(url, "/healthz").await, (200, "ok\n".into()));
         assert_eq!(get(url, "/readyz").await, (200, "ok\n".into()));
     }
+    let log = std::fs::read_to_string(place.path().join("worker.log")).unwrap();
+    for line in log.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(line[field].is_string(), "{field} in {line}");
+        }
+    }
     drop(world.broker);
     until(SOON, "nobody is ready without a broker", async || {
         get(&worker, "/readyz").await.0 == 503 && get(&scheduler, "/readyz").await.0 == 503

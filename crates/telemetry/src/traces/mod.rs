@@ -76,10 +76,10 @@ impl Traces {
         service: &'static str,
         version: &'static str,
     ) -> Result<Option<(Self, TraceLayer)>, BadCollector> {
-        let is_set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_off =
             env::var("OTEL_SDK_DISABLED").is_ok_and(|off| off.eq_ignore_ascii_case("true"));
-        if is_off || !ENDPOINTS.iter().any(|name| is_set(&name)) {
+        if is_off || !ENDPOINTS.iter().any(|name| is_set(name)) {
             return Ok(None);
         }
         let client = reqwest::Client::builder()
@@ -92,7 +92,7 @@ impl Traces {
             .with_http_client(client)
             .build()?;
         let mut resource = Resource::builder();
-        if !is_set(&"OTEL_SERVICE_NAME") {
+        if !is_set("OTEL_SERVICE_NAME") {
             resource = resource.with_service_name(service);
         }
         let version = opentelemetry::KeyValue::new("service.version", version);
@@ -101,8 +101,8 @@ impl Traces {
         let layer = layer::Spans::new(spans.clone()).with_filter(filter_fn(|line| {
             // The target that the runtime asks for before it writes anything into its spans.
             let is_asked = line.target() == "trace";
-            let is_part = |part: &&str| line.target().starts_with(part);
-            is_asked || line.is_span() && TRACED.iter().any(|part| is_part(&part))
+            let is_part = TRACED.iter().any(|part| line.target().starts_with(part));
+            is_asked || line.is_span() && is_part
         }));
         let traces = Self {
             spans,
