@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bus::Bus;
 use bus::topology;
+use telemetry::Traces;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
@@ -19,6 +20,8 @@ const BROKER_STARTS_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) output: Output,
+    /// Where a role's traces go, if anywhere.
+    pub(crate) traces: Option<Traces>,
 }
 
 impl App {

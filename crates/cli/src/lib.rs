@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use telemetry::Traces;
 use tokio::runtime::{Builder, Runtime};
 
 use app::App;
@@ -62,12 +63,25 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         _ => {}
     }
     let config = Config::load(&cli.places()?)?;
-    logging::start(&config.log, cli.command.is_role());
+    // Only a worker works on cycles.
+    let traces = match cli.command {
+        Command::Worker(_) => Traces::from_environment(living::WORKER.0, metrics::VERSION)?,
+        _ => None,
+    };
+    let (traces, layer) = traces.unzip();
+    logging::start(&config.log, cli.command.is_role(), layer);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let runtime = runtime(config.worker.threads)?;
-    runtime.block_on(dispatch(cli, &App { config, output }))
+    runtime.block_on(dispatch(
+        cli,
+        &App {
+            config,
+            output,
+            traces,
+        },
+    ))
 }
 
 /// One thread is fastest up to a thousand jobs per second: handing work between threads costs more than it brings.

@@ -4,6 +4,7 @@
 use std::fmt::{self, Debug};
 use std::io::{IsTerminal, stderr};
 
+use telemetry::TraceLayer;
 use tracing::field::Field;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
@@ -16,7 +17,8 @@ use crate::config::{Log, LogFormat};
 use crate::plain::{self, JsonLines};
 
 /// Starts the log. A command that talks to a person logs warnings only, unless a filter was asked for.
-pub(crate) fn start(log: &Log, is_role: bool) {
+/// `traces` makes spans of what the log's spans tell, whatever is logged.
+pub(crate) fn start(log: &Log, is_role: bool, traces: Option<TraceLayer>) {
     let filter = if is_role || log.is_set {
         log.filter.as_str()
     } else {
@@ -34,16 +36,23 @@ pub(crate) fn start(log: &Log, is_role: bool) {
     if is_json {
         let layer = layer().json().flatten_event(true);
         let layer = layer.with_writer(|| JsonLines(stderr()));
-        return registry().with(layer.with_filter(filter)).init();
+        return registry()
+            .with(traces)
+            .with(layer.with_filter(filter))
+            .init();
     }
     let layer = layer()
         .with_writer(stderr)
         .fmt_fields(debug_fn(text).delimited(" "));
     // NO_COLOR is obeyed by the layer's own default; what is no terminal never gets colours.
     if is_terminal {
-        registry().with(layer.with_filter(filter)).init();
+        registry()
+            .with(traces)
+            .with(layer.with_filter(filter))
+            .init();
     } else {
         registry()
+            .with(traces)
             .with(layer.with_ansi(false).with_filter(filter))
             .init();
     }

@@ -1,13 +1,21 @@
-//! What systemd is told by a role, read from a notification socket as systemd has it.
+//! What a role tells of itself: to systemd, read from a notification socket as systemd has it; to Prometheus; to a
+//! collector of traces.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod program;
 mod world;
 
+use std::collections::BTreeSet;
 use std::os::unix::net::UnixDatagram;
+use std::sync::{Arc, Mutex};
 
 use lab::LabConfig;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use program::{Place, Running};
+use prost::Message;
 use testkit::{Broker, until};
 use world::{SOON, World};
 
@@ -171,6 +179,13 @@ async fn a_worker_and_a_scheduler_tell_what_they_did() {
         assert_eq!(get(url, "/healthz").await, (200, "ok\n".into()));
         assert_eq!(get(url, "/readyz").await, (200, "ok\n".into()));
     }
+    let log = std::fs::read_to_string(place.path().join("worker.log")).unwrap();
+    for line in log.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(line[field].is_string(), "{field} in {line}");
+        }
+    }
     drop(world.broker);
     until(SOON, "nobody is ready without a broker", async || {
         get(&worker, "/readyz").await.0 == 503 && get(&scheduler, "/readyz").await.0 == 503
@@ -193,6 +208,119 @@ fn metrics_that_cannot_be_served_are_an_error_at_once() {
     let ended = place.run(&["scheduler"]).with_code(78);
     assert!(
         ended.stderr.contains("write an address and a port"),
+        "{ended:?}"
+    );
+}
+
+/// A collector that takes spans over OTLP; each with the name of the service that sent it.
+async fn collector() -> (String, Arc<Mutex<Vec<(String, Span)>>>) {
+    let spans = Arc::<Mutex<Vec<(String, Span)>>>::default();
+    let seen = spans.clone();
+    let take = async move |body: axum::body::Bytes| {
+        let request = ExportTraceServiceRequest::decode(body).unwrap();
+        for of_service in request.resource_spans {
+            let attributes = of_service.resource.unwrap().attributes;
+            let service = text(&attributes, "service.name").unwrap();
+            for scope in of_service.scope_spans {
+                let spans = scope.spans.into_iter().map(|span| (service.clone(), span));
+                seen.lock().unwrap().extend(spans);
+            }
+        }
+    };
+    let routes = axum::Router::new().route("/v1/traces", axum::routing::post(take));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    (url, spans)
+}
+
+fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
+    let value = attributes.iter().find(|attribute| attribute.key == key)?;
+    match value.value.as_ref()?.value.as_ref()? {
+        any_value::Value::StringValue(text) => Some(text.clone()),
+        other => Some(format!("{other:?}")),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_leads_from_the_tick_to_the_verdict_across_processes() {
+    let (url, spans) = collector().await;
+    let world = World::env(LabConfig::default(), "OTEL_EXPORTER_OTLP_ENDPOINT", &url).await;
+    let start = |service: &str, only: &str| {
+        let mut command = world.place.command(&["worker", "--only", only]);
+        command.env("OTEL_SERVICE_NAME", service);
+        Running::of(command.spawn().unwrap())
+    };
+    let (_first, _second) = (start("ticks", "tick"), start("jobs", "submit,watch"));
+    let ticked = world
+        .place
+        .run(&["tick", "r1", "--spread", "0"])
+        .with_code(0);
+    assert!(
+        world.until_finished("r1").await.contains("passed 3"),
+        "{ticked:?}"
+    );
+    until(SOON, "the whole cycle is told", async || {
+        let spans = spans.lock().unwrap();
+        let count = |name: &str| spans.iter().filter(|(_, span)| span.name == name).count();
+        (count("cycle"), count("job"), count("tick"), count("submit")) == (1, 3, 1, 6)
+    })
+    .await;
+    let spans = spans.lock().unwrap();
+    let traces: BTreeSet<_> = spans.iter().map(|(_, span)| &span.trace_id).collect();
+    assert_eq!(traces.len(), 1, "{spans:#?}");
+    let of = |name: &str| -> Vec<&(String, Span)> {
+        spans.iter().filter(|(_, span)| span.name == name).collect()
+    };
+    let (_, cycle) = of("cycle")[0];
+    assert!(
+        cycle.parent_span_id.is_empty() && cycle.end_time_unix_nano > cycle.start_time_unix_nano
+    );
+    for (_, job) in of("job") {
+        assert_eq!(job.parent_span_id, cycle.span_id);
+        assert_eq!(text(&job.attributes, "verdict").unwrap(), "passed");
+    }
+    assert_eq!(of("tick")[0].0, "ticks");
+    assert!(of("watch").len() >= 3 && of("watch").iter().all(|(service, _)| service == "jobs"));
+    // A call is a part of the task that made it.
+    let (_, machines) = of("machines")[0];
+    assert_eq!(machines.parent_span_id, of("tick")[0].1.span_id);
+    assert_eq!(text(&machines.attributes, "outcome").unwrap(), "2xx");
+    let (calls, tasks): (Vec<_>, Vec<_>) = of("submit")
+        .into_iter()
+        .partition(|(_, span)| span.kind == SpanKind::Client as i32);
+    for (_, call) in calls {
+        let parent = tasks
+            .iter()
+            .find(|(_, task)| task.span_id == call.parent_span_id);
+        let (_, task) = parent.expect("a submit's call is within the submit");
+        assert_eq!(task.parent_span_id, cycle.span_id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_not_there_hinders_nothing() {
+    let world = World::env(
+        LabConfig::default(),
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "http://127.0.0.1:9",
+    )
+    .await;
+    let mut worker = world.worker();
+    world
+        .place
+        .run(&["tick", "r1", "--spread", "0"])
+        .with_code(0);
+    assert!(world.until_finished("r1").await.contains("passed 3"));
+    worker.signal("TERM");
+    until(SOON, "it ends by itself", async || worker.code() == Some(0)).await;
+    let place = Place::new()
+        .env("MAAS_URL", "http://127.0.0.1:9/MAAS")
+        .env("MAAS_API_KEY", "a:b:c")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "not an address");
+    let ended = place.run(&["worker"]).with_code(1);
+    assert!(
+        ended.stderr.contains("OTEL_EXPORTER_OTLP_ENDPOINT"),
         "{ended:?}"
     );
 }

@@ -45,6 +45,11 @@ pub trait Task: Sized + Send + Sync + 'static {
 
     /// Reads a message's body.
     fn parse(body: &[u8]) -> Result<Self, BadTask>;
+
+    /// The W3C trace context of its cycle, where the body carries one.
+    fn traceparent(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// A body that is no task. Such a message is a dead letter with this text as its reason.
@@ -223,6 +228,10 @@ impl Task for Submit {
     fn parse(body: &[u8]) -> Result<Self, BadTask> {
         versioned("submit", body, Self::VERSION, |task: &Self| task.v)
     }
+
+    fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
+    }
 }
 
 impl Task for Watch {
@@ -230,6 +239,10 @@ impl Task for Watch {
 
     fn parse(body: &[u8]) -> Result<Self, BadTask> {
         versioned("watch", body, Self::VERSION, |task: &Self| task.v)
+    }
+
+    fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
     }
 }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::root::Root;
 
 /// Sees how calls go.
 pub trait Observer: fmt::Debug + Send + Sync {
@@ -18,11 +19,23 @@ pub(crate) struct Call {
     endpoint: &'static str,
     begun: Instant,
     class: Option<&'static str>,
+    span: tracing::Span,
 }
 
 impl Call {
-    pub(crate) fn begin(observer: Option<Arc<dyn Observer>>, endpoint: &'static str) -> Self {
+    pub(crate) fn begin(
+        observer: Option<Arc<dyn Observer>>,
+        endpoint: &'static str,
+        root: &Root,
+    ) -> Self {
+        let span = tracing::debug_span!(
+            "http",
+            endpoint,
+            server = root.server(),
+            outcome = tracing::field::Empty
+        );
         Self {
+            span,
             observer,
             endpoint,
             begun: Instant::now(),
@@ -53,6 +66,9 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
+        if let Some(class) = self.class {
+            self.span.record("outcome", class);
+        }
         if let (Some(observer), Some(class)) = (&self.observer, self.class) {
             observer.called(self.endpoint, class, self.begun.elapsed());
         }

@@ -141,7 +141,7 @@ impl Http {
         request: RequestBuilder,
         deadline: Deadline,
     ) -> Result<Answer, Error> {
-        let mut call = Call::begin(self.observer.clone(), endpoint);
+        let mut call = Call::begin(self.observer.clone(), endpoint, self.root());
         let sent = Timestamp::now();
         let response = self.head(request, deadline).await;
         let response = call.ended(response)?;

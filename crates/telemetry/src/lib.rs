@@ -3,7 +3,9 @@
 mod metrics;
 mod serve;
 mod tally;
+mod traces;
 
 pub use metrics::{Metrics, Remote, SchedulerMetrics, WorkerMetrics};
 pub use serve::serve;
 pub use tally::{PassTally, TaskTally};
+pub use traces::{BadCollector, TraceLayer, Traces};

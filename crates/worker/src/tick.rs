@@ -34,6 +34,7 @@ pub struct Handler {
 impl bus::runtime::Handler<Tick> for Handler {
     async fn handle(&self, tick: Tick, delivery: &Delivery) -> Result<(), TaskError> {
         let identity = identify(&tick, delivery)?;
+        bus::runtime::part_of(&identity.cycle.traceparent());
         let broker = broker_again(delivery.attempt);
         let record = match self
             .ledger

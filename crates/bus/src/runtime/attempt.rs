@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::Instrument;
 
 use super::observer::{End, Observed, Observer};
-use super::{Delivery, Handle, TaskError, settle};
+use super::{Delivery, Handle, TaskError, is_traced, settle};
 use crate::connect::Bus;
 use crate::dead;
 use crate::stored::{Receipt, Stored};
@@ -57,7 +57,9 @@ pub(super) async fn attempt(post: Arc<Post>, message: Message) {
         kind = post.kind.as_str(),
         subject = message.subject.as_str(),
         sequence = receipt.stream_sequence,
-        attempt = receipt.delivered
+        attempt = receipt.delivered,
+        traceparent = tracing::field::Empty,
+        outcome = tracing::field::Empty
     );
     let waited = (receipt.delivered == 1)
         .then(|| Timestamp::now().duration_since(receipt.stored_at))
@@ -68,6 +70,9 @@ pub(super) async fn attempt(post: Arc<Post>, message: Message) {
         let end = post
             .settle(&message, receipt.delivered, reply, verdict)
             .await;
+        if is_traced() {
+            tracing::Span::current().record("outcome", end.as_str());
+        }
         observed.ended(end);
     };
     keeping(&post, reply, work).instrument(span).await;

@@ -113,8 +113,23 @@ struct Typed<T, H> {
 impl<T: Task, H: Handler<T>> Handle for Typed<T, H> {
     fn handle<'a>(&'a self, body: &[u8], delivery: &'a Delivery) -> Result<Work<'a>, BadTask> {
         let task = T::parse(body)?;
+        if let Some(traceparent) = task.traceparent() {
+            part_of(traceparent);
+        }
         Ok(Box::pin(self.handler.handle(task, delivery)))
     }
+}
+
+/// Says of which trace the task is a part that is being handled, where somebody traces.
+pub fn part_of(traceparent: &str) {
+    if is_traced() {
+        tracing::Span::current().record("traceparent", traceparent);
+    }
+}
+
+/// Whether anybody wants to know. Without, nothing is written into spans.
+fn is_traced() -> bool {
+    tracing::enabled!(target: "trace", tracing::Level::TRACE)
 }
 
 /// A worker's kinds of work.

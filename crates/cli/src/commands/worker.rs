@@ -76,11 +76,18 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
             Some(metrics::serve(listener, metrics, bus.clone())?)
         }
     };
+    let exporting = app.traces.as_ref().and_then(|traces| {
+        observers.facts.push(traces.facts());
+        traces.export()
+    });
     let _announced =
         living::announce(&bus, living::WORKER, Some(&name), move || tally.endpoints()).await?;
     tracing::info!(name, "the worker is at work");
     let _at_work = service::at_work();
     let drained = worker::run(settings, bus, maas, testflinger, observers, shutdown).await;
+    if let Some(exporting) = exporting {
+        exporting.end().await;
+    }
     tracing::info!(?drained, "the worker has ended");
     Ok(())
 }

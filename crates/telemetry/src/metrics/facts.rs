@@ -5,7 +5,7 @@ use std::time::Duration;
 use ledger::Observer;
 use model::event::{Event, Fact};
 use model::name::RackName;
-use model::outcome::{Outcome, Phase};
+use model::outcome::Phase;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -172,7 +172,7 @@ impl Observer for Facts {
                 submitted_at,
                 ..
             } => {
-                let verdict = word(verdict);
+                let verdict = verdict.word();
                 self.judged(rack, verdict);
                 if let Some(submitted_at) = submitted_at {
                     let took = event.time.duration_since(*submitted_at).as_secs_f64();
@@ -201,16 +201,5 @@ impl Observer for Facts {
         self.phase
             .get_or_create(&label)
             .observe(after.as_secs_f64());
-    }
-}
-
-fn word(verdict: &Outcome) -> &'static str {
-    match verdict {
-        Outcome::Passed => "passed",
-        Outcome::Failed { .. } => "failed",
-        Outcome::Cancelled => "cancelled",
-        Outcome::Lost { .. } => "lost",
-        Outcome::Skipped(_) => "skipped",
-        Outcome::Rejected { .. } => "rejected",
     }
 }
