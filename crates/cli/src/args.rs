@@ -103,6 +103,8 @@ pub(crate) enum Command {
     Plan(plan::Arguments),
     /// Show the fleet, or one rack, on one screen; ends with 1 when a machine does not deploy
     Status(status::Arguments),
+    /// Watch the fleet live on a full screen
+    Watch,
     /// Show one cycle: every machine with its decision, what became of it, and what the cycle waits for
     Cycle(cycle::Arguments),
     /// Show one job: state, phases, looks, who cancelled it

@@ -18,6 +18,7 @@ mod service;
 mod told;
 mod tone;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -69,7 +70,10 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         _ => None,
     };
     let (traces, layer) = traces.unzip();
-    logging::start(&config.log, cli.command.is_role(), layer);
+    // On a screen that is drawn, the log would stand across it.
+    if !matches!(cli.command, Command::Watch) || !std::io::stderr().is_terminal() {
+        logging::start(&config.log, cli.command.is_role(), layer);
+    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -113,6 +117,7 @@ async fn dispatch(cli: &Cli, app: &App) -> anyhow::Result<Exit> {
 
         Command::Cycle(arguments) => commands::cycle::run(arguments, app).await?,
         Command::Job(arguments) => commands::job::run(arguments, app).await?,
+        Command::Watch => commands::watch::run(app).await?,
         Command::Why(arguments) => commands::why::run(arguments, app).await?,
         Command::Machine(arguments) => commands::machine::run(arguments, app).await?,
         Command::Events(arguments) => commands::events::run(arguments, app).await?,

@@ -3,7 +3,7 @@
 //! The views are those of the history. What events alone tell is not in them: the phase of a job, and what became of a
 //! machine's jobs before the last 30 that its record keeps, so that a streak is never longer than that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bus::{BusError, Start};
 use jiff::Timestamp;
@@ -22,22 +22,22 @@ use crate::views::{
     RackMachine, RackView, STRIP, Verdict, totals, worst_first,
 };
 
-/// What the buckets hold of cycles and machines, read once.
+/// What the buckets hold of cycles and machines.
 #[derive(Debug, Clone, Default)]
 pub struct Records {
     racks: BTreeMap<RackName, OfRack>,
     machines: HashMap<MachineName, MachineRecord>,
     /// The state of jobs that are under way, and since when, where a look saw any.
     states: HashMap<JobId, (String, Timestamp)>,
-    unreadable_cycles: Vec<String>,
-    unreadable_machines: Vec<String>,
+    unreadable_cycles: BTreeSet<String>,
+    unreadable_machines: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct OfRack {
     /// Its machines, each with the latest decision about it.
     members: BTreeMap<MachineName, LastDecision>,
-    cycles: Vec<CycleSummary>,
+    cycles: BTreeMap<CycleId, CycleSummary>,
 }
 
 impl Records {
@@ -104,25 +104,34 @@ impl Records {
             let Ok(event) = Event::from_json(&stored.body) else {
                 continue;
             };
-            if let Fact::JobProgressed { job, state } = event.fact
-                && self
-                    .states
-                    .get(&job.job)
-                    .is_none_or(|(_, at)| *at <= event.time)
-            {
-                self.states.insert(job.job, (state, event.time));
-            }
+            self.add_event(&event);
         }
         Ok(())
     }
 
+    /// Takes in what an event alone tells: the state that a look saw a job in.
+    pub fn add_event(&mut self, event: &Event) {
+        match &event.fact {
+            Fact::JobProgressed { job, state } => {
+                let known = self.states.get(&job.job);
+                if known.is_none_or(|(_, at)| *at <= event.time) {
+                    self.states.insert(job.job, (state.clone(), event.time));
+                }
+            }
+            Fact::JobFinished { job, .. } => {
+                self.states.remove(&job.job);
+            }
+            _ => {}
+        }
+    }
+
     /// The keys of the cycles whose record cannot be read.
-    pub fn unreadable_cycles(&self) -> &[String] {
+    pub fn unreadable_cycles(&self) -> &BTreeSet<String> {
         &self.unreadable_cycles
     }
 
     /// The keys of the machines whose record cannot be read. In the views they are as if nothing was ever proved.
-    pub fn unreadable_machines(&self) -> &[String] {
+    pub fn unreadable_machines(&self) -> &BTreeSet<String> {
         &self.unreadable_machines
     }
 
@@ -136,7 +145,7 @@ impl Records {
                 running: records.running(),
                 last: records
                     .cycles
-                    .iter()
+                    .values()
                     .max_by_key(|cycle| age(cycle))
                     .cloned(),
                 cells: self.cells(records, now),
@@ -159,7 +168,7 @@ impl Records {
             };
             RackMachine { cell, verdicts }
         });
-        let mut cycles = records.cycles.clone();
+        let mut cycles: Vec<_> = records.cycles.values().cloned().collect();
         cycles.sort_by_key(|cycle| std::cmp::Reverse(age(cycle)));
         cycles.truncate(CYCLES);
         Some(RackView {
@@ -174,13 +183,14 @@ impl Records {
         })
     }
 
-    fn add_cycle(&mut self, key: &str, cycle: stored::Read<CycleRecord>) {
+    /// Takes a cycle's record in, in place of what was known of it.
+    pub fn add_cycle(&mut self, key: &str, cycle: stored::Read<CycleRecord>) {
         let Ok(cycle) = cycle else {
-            self.unreadable_cycles.push(key.to_owned());
+            self.unreadable_cycles.insert(key.to_owned());
             return;
         };
         let rack = self.racks.entry(cycle.rack.clone()).or_default();
-        rack.cycles.push(summary(&cycle));
+        rack.cycles.insert(cycle.cycle, summary(&cycle));
         let Fate::Planned(planned) = &cycle.fate else {
             return;
         };
@@ -198,7 +208,7 @@ impl Records {
         for (machine, skip) in to_deploy.chain(left_alone) {
             let this = (planned.at, cycle.cycle);
             let known = rack.members.get(machine);
-            if known.is_none_or(|known| (known.at, known.cycle) < this) {
+            if known.is_none_or(|known| (known.at, known.cycle) <= this) {
                 let decision = LastDecision {
                     cycle: cycle.cycle,
                     at: planned.at,
@@ -209,12 +219,15 @@ impl Records {
         }
     }
 
-    fn add_machine(&mut self, key: &str, record: stored::Read<MachineRecord>) {
+    /// Takes a machine's record in, in place of what was known of it.
+    pub fn add_machine(&mut self, key: &str, record: stored::Read<MachineRecord>) {
         match (key::parse_machine(key), record) {
             (Some(machine), Ok(record)) => {
                 self.machines.insert(machine, record);
             }
-            _ => self.unreadable_machines.push(key.to_owned()),
+            _ => {
+                self.unreadable_machines.insert(key.to_owned());
+            }
         }
     }
 
@@ -241,7 +254,7 @@ impl OfRack {
     /// Its cycles that have machines without an outcome, the oldest first.
     fn running(&self) -> Vec<CycleSummary> {
         let running = |cycle: &&CycleSummary| cycle.state == CycleState::Running;
-        let mut running: Vec<_> = self.cycles.iter().filter(running).cloned().collect();
+        let mut running: Vec<_> = self.cycles.values().filter(running).cloned().collect();
         running.sort_by_key(age);
         running
     }

@@ -20,5 +20,6 @@ pub(crate) mod scheduler;
 pub(crate) mod setup;
 pub(crate) mod status;
 pub(crate) mod tick;
+pub(crate) mod watch;
 pub(crate) mod why;
 pub(crate) mod worker;

@@ -2,4 +2,5 @@
 
 mod ids;
 mod status;
+mod watch;
 mod why;

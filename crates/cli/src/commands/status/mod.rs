@@ -4,7 +4,7 @@
 mod fleet;
 mod rack;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use dashboard::records::{self, Records};
@@ -42,11 +42,11 @@ struct Fleet {
     running: Vec<Cycle>,
     dead_letters: u64,
     /// Cycles whose record cannot be read.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    unreadable_cycles: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    unreadable_cycles: BTreeSet<String>,
     /// Machines whose record cannot be read.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    unreadable_machines: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    unreadable_machines: BTreeSet<String>,
 }
 
 /// A rack among others.
@@ -70,10 +70,10 @@ struct Rack {
     running: Vec<Cycle>,
     /// Its latest cycles, the newest first.
     cycles: Vec<Cycle>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    unreadable_cycles: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    unreadable_machines: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    unreadable_cycles: BTreeSet<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    unreadable_machines: BTreeSet<String>,
 }
 
 /// When a rack ticks.
@@ -226,8 +226,8 @@ async fn read_fleet(ledger: &Ledger, now: Timestamp) -> anyhow::Result<Fleet> {
         racks: racks.collect(),
         running,
         dead_letters: dlq::count(ledger.bus()).await?,
-        unreadable_cycles: records.unreadable_cycles().to_vec(),
-        unreadable_machines: records.unreadable_machines().to_vec(),
+        unreadable_cycles: records.unreadable_cycles().clone(),
+        unreadable_machines: records.unreadable_machines().clone(),
     })
 }
 
@@ -257,8 +257,8 @@ async fn read_rack(ledger: &Ledger, rack: &RackName, now: Timestamp) -> anyhow::
         machines,
         running: running.into_iter().map(Cycle::of).collect(),
         cycles: cycles.into_iter().map(Cycle::of).collect(),
-        unreadable_cycles: records.unreadable_cycles().to_vec(),
-        unreadable_machines: records.unreadable_machines().to_vec(),
+        unreadable_cycles: records.unreadable_cycles().clone(),
+        unreadable_machines: records.unreadable_machines().clone(),
     })
 }
 
@@ -274,10 +274,15 @@ async fn retrying(ledger: &Ledger, filter: &str) -> anyhow::Result<BTreeMap<Rack
 }
 
 /// What is wrong with the records themselves, and what waits for a person: a line each.
-fn troubles(cycles: &[String], machines: &[String], dead_letters: u64) -> Vec<String> {
+fn troubles(
+    cycles: &BTreeSet<String>,
+    machines: &BTreeSet<String>,
+    dead_letters: u64,
+) -> Vec<String> {
     let mut lines = Vec::new();
     for (what, keys) in [("cycles", cycles), ("machines", machines)] {
         if !keys.is_empty() {
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
             lines.push(format!(
                 "{what} whose record cannot be read: {}",
                 keys.join(", ")
