@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dashboard::tokens::Role;
 use jiff::Timestamp;
+use model::action::{Deed, RackEvent};
 use model::name::RackName;
 use model::rack::RackRecord;
 use model::schedule::Schedule;
@@ -100,7 +101,17 @@ async fn only_an_operator_acts_and_says_why() {
     act(&operator, "resume", seal, "mended", &here).await;
     assert_eq!(paused().await, None);
 
+    // Both are events, with who and why.
     let bus = dashboard.ledger.bus();
+    let told = async |number| {
+        let stored = bus.message(stream::EVENTS, number).await.unwrap().unwrap();
+        let action = RackEvent::from_json(&stored.body).unwrap().action;
+        (action.by, action.why, action.deed)
+    };
+    let by_olga = |why: &str, deed| ("olga".to_owned(), why.to_owned(), deed);
+    assert_eq!(told(1).await, by_olga("broken switch", Deed::Paused));
+    assert_eq!(told(2).await, by_olga("mended", Deed::Resumed));
+
     let ticked = async |number| bus.message(stream::RACK, number).await.unwrap();
     assert!(ticked(1).await.is_none());
     act(&operator, "tick", seal, "after+the+repair", &here).await;
