@@ -176,6 +176,8 @@ impl Records {
             rack: rack.clone(),
             machines: machines.collect(),
             running: records.running(),
+            // Of these the records keep no history.
+            actions: Vec::new(),
             cycles: Page {
                 items: cycles,
                 next: None,

@@ -34,21 +34,27 @@ pub enum Role {
     /// Read.
     #[default]
     Viewer,
-    /// Tick, pause and resume racks, and cancel jobs, too.
+    /// Tick, pause and resume racks, cancel jobs and replay dead letters, too.
     Operator,
+    /// Drop dead letters and say who may sign in, too.
+    Admin,
 }
 
 /// A text that is no role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a role: write viewer or operator")]
+#[error("`{0}` is not a role: write viewer, operator or admin")]
 pub struct UnknownRole(String);
 
 impl Role {
+    /// All of them; each may do what those before it may.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
             Self::Operator => "operator",
+            Self::Admin => "admin",
         }
     }
 }
@@ -60,6 +66,7 @@ impl FromStr for Role {
         match text {
             "viewer" => Ok(Self::Viewer),
             "operator" => Ok(Self::Operator),
+            "admin" => Ok(Self::Admin),
             _ => Err(UnknownRole(text.escape_debug().to_string())),
         }
     }

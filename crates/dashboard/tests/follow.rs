@@ -200,6 +200,7 @@ async fn a_stream_that_was_set_back_is_followed_from_its_beginning() {
     let (_, mut writer) = History::open(&followed).unwrap();
     let batch = dashboard::history::Batch {
         events: first.to_vec(),
+        actions: Vec::new(),
         ignored: 0,
         position: dashboard::history::Position {
             stream_created: state.created,

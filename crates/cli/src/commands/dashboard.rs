@@ -47,7 +47,7 @@ pub(crate) enum Token {
     Add {
         /// Who it is for
         name: String,
-        /// What they may do: `viewer` reads; `operator` ticks, pauses and resumes racks and cancels jobs, too
+        /// What they may do: `viewer` reads; `operator` ticks, pauses and resumes racks, cancels jobs and replays dead letters, too; `admin` drops dead letters and says who may sign in, too
         #[arg(long, value_name = "ROLE", default_value = "viewer")]
         role: Role,
     },

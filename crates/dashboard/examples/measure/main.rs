@@ -74,6 +74,7 @@ async fn main() {
             end = events.last().unwrap().time;
             let batch = Batch {
                 events,
+                actions: Vec::new(),
                 ignored: 0,
                 position: Position {
                     stream_created: support::now(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bus::{Bus, BusError, Reader, Start, Stored, StreamState};
 use jiff::Timestamp;
+use model::action::RackEvent;
 use model::event::Event;
 use model::subject::{filter, stream};
 use tokio::sync::watch;
@@ -78,6 +79,7 @@ pub async fn follow(
         retention,
         position,
         gathered: Vec::new(),
+        actions: Vec::new(),
         ignored: 0,
     };
     let ended = tokio::select! {
@@ -114,6 +116,7 @@ pub async fn read_some(
     let mut reader = bus.read(stream::EVENTS, filter, start).await?;
     let mut batch = Batch {
         events: Vec::new(),
+        actions: Vec::new(),
         ignored: 0,
         position: Position {
             stream_created: state.created,
@@ -123,8 +126,9 @@ pub async fn read_some(
     };
     while let Some(stored) = reader.next_stored().await? {
         match decoded(&stored) {
-            Some(event) if is_wanted(&event) => batch.events.push(event),
-            Some(_) => {}
+            Some(Decoded::OfCycle(event)) if is_wanted(&event) => batch.events.push(event),
+            Some(Decoded::OfRack(event)) => batch.actions.push(event),
+            Some(Decoded::OfCycle(_)) => {}
             None => batch.ignored += 1,
         }
     }
@@ -132,9 +136,20 @@ pub async fn read_some(
     Ok(())
 }
 
+/// What a message tells.
+enum Decoded {
+    OfCycle(Event),
+    OfRack(RackEvent),
+}
+
 /// The event that a message is; `None`, and a word in the log, when it is none that this racktick knows.
-fn decoded(stored: &Stored) -> Option<Event> {
-    match Event::from_json(&stored.body) {
+fn decoded(stored: &Stored) -> Option<Decoded> {
+    let event = Event::from_json(&stored.body).map(Decoded::OfCycle);
+    let event = event.or_else(|error| match RackEvent::from_json(&stored.body) {
+        Ok(event) => Ok(Decoded::OfRack(event)),
+        Err(_) => Err(error),
+    });
+    match event {
         Ok(event) => Some(event),
         Err(error) => {
             tracing::debug!(sequence = stored.sequence, %error, "no event that this racktick knows");
@@ -151,6 +166,8 @@ struct Follower {
     position: Option<Position>,
     /// Read, and not given to the writer yet.
     gathered: Vec<Event>,
+    /// The same, about racks.
+    actions: Vec<RackEvent>,
     /// Read beside these, and no events.
     ignored: u64,
 }
@@ -246,7 +263,8 @@ impl Follower {
             position.stored_at = Some(stored.time);
         }
         match decoded(stored) {
-            Some(event) => self.gathered.push(event),
+            Some(Decoded::OfCycle(event)) => self.gathered.push(event),
+            Some(Decoded::OfRack(event)) => self.actions.push(event),
             None => self.ignored += 1,
         }
     }
@@ -258,6 +276,7 @@ impl Follower {
         };
         let batch = Batch {
             events: std::mem::take(&mut self.gathered),
+            actions: std::mem::take(&mut self.actions),
             ignored: std::mem::take(&mut self.ignored),
             position,
         };

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema.sql"),
     include_str!("evidence.sql"),
     include_str!("numbers.sql"),
+    include_str!("actions.sql"),
 ];
 
 /// Tells the file from other files of SQLite's: "rkth".

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use model::action::RackEvent;
 use model::event::{Event, Fact, Job};
 use model::id::JobId;
 use model::name::MachineName;
@@ -14,6 +15,9 @@ use serde::Serialize;
 
 use super::outcomes::{Outcomes, Over, REJECTED};
 use super::time::{nanos, span_nanos};
+
+/// The cycle of events that belong to none.
+pub(crate) const NO_CYCLE: &[u8] = &[];
 
 /// The statements of one transaction, and what it knows already.
 pub(crate) struct Fold<'c> {
@@ -27,6 +31,7 @@ pub(crate) struct Fold<'c> {
     submitted: Statement<'c>,
     progressed: Statement<'c>,
     state: Statement<'c>,
+    action: Statement<'c>,
     connection: &'c Connection,
     /// No event before this time needs to be looked for in these cycles.
     cycles: HashMap<[u8; 16], i64>,
@@ -91,6 +96,11 @@ impl<'c> Fold<'c> {
                      ORDER BY at DESC, word DESC LIMIT 1)
                  WHERE cycle = ?1 AND machine = ?2",
             )?,
+            action: prepare(
+                "INSERT INTO actions (id, rack, what, at, by, why, letter) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (id) DO UPDATE SET at = excluded.at, by = excluded.by, why = excluded.why
+                 WHERE (excluded.at, excluded.by, excluded.why) < (at, by, why)",
+            )?,
             connection,
             cycles: HashMap::new(),
             outcomes: Outcomes::new(connection)?,
@@ -142,6 +152,25 @@ impl<'c> Fold<'c> {
             None => self.details(event, &key, at)?,
         }
         Ok(true)
+    }
+
+    /// Writes what an event about a rack says. False when it was known already.
+    pub(crate) fn apply_action(&mut self, event: &RackEvent) -> Result<bool> {
+        let (rack, action) = (event.rack.as_str(), &event.action);
+        let (id, what, at) = (event.id(), action.deed.word(), nanos(action.at));
+        let kind = format!("rack.{what}");
+        let letter = action.deed.letter().map(|letter| letter.number);
+        let written = self
+            .action
+            .execute(params![id, rack, what, at, action.by, action.why, letter])?;
+        let known = self
+            .event
+            .execute(params![NO_CYCLE, "", kind, id, rack, at])?
+            == 0;
+        if known {
+            self.earlier.execute(params![NO_CYCLE, "", kind, id, at])?;
+        }
+        Ok(written > 0)
     }
 
     /// The rack has this machine, and its latest decision may be another one.

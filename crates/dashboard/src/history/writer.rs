@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use model::action::RackEvent;
 use model::event::Event;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::HistoryError;
 use super::file;
-use super::fold::Fold;
+use super::fold::{Fold, NO_CYCLE};
 use super::time::{nanos, time};
 
 /// How many cycles are forgotten in one transaction: each may have thousands of rows, and the writer is wanted.
@@ -30,6 +31,8 @@ pub struct Position {
 pub struct Batch {
     /// The events, in any order.
     pub events: Vec<Event>,
+    /// The events about racks, in any order.
+    pub actions: Vec<RackEvent>,
     /// How many messages were no event that this program knows.
     pub ignored: u64,
     /// The position after them.
@@ -93,8 +96,15 @@ impl Writer {
         for event in &batch.events {
             fresh += usize::from(fold.apply(event)?);
         }
+        for event in &batch.actions {
+            fresh += usize::from(fold.apply_action(event)?);
+        }
         fold.finish()?;
-        let newest = batch.events.iter().map(|event| nanos(event.time)).max();
+        let times = batch.events.iter().map(|event| event.time);
+        let newest = times
+            .chain(batch.actions.iter().map(|event| event.action.at))
+            .map(nanos)
+            .max();
         transaction.execute(
             "INSERT INTO position (one, stream_created, sequence, stored_at, newest, ignored, at)
              VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)
@@ -115,7 +125,7 @@ impl Writer {
         Ok(fresh)
     }
 
-    /// Forgets the cycles that began before this time, with everything about them, and the machines that no cycle is
+    /// Forgets what people did to racks before this time, and the cycles that began before it, with everything about them, and the machines that no cycle is
     /// left of. Says how many cycles there were to forget; call it again until that is 0.
     ///
     /// # Errors
@@ -143,8 +153,13 @@ impl Writer {
                 transaction.execute(&format!("DELETE FROM {table} WHERE cycle = ?1"), [cycle])?;
             }
         }
+        let before = nanos(before);
+        transaction.execute("DELETE FROM actions WHERE at < ?1", [before])?;
+        transaction.execute(
+            "DELETE FROM events WHERE cycle = ?1 AND at < ?2",
+            params![NO_CYCLE, before],
+        )?;
         if !old.is_empty() {
-            let before = nanos(before);
             transaction.execute(
                 "DELETE FROM members WHERE at < ?1 AND NOT EXISTS (
                      SELECT 1 FROM decisions d WHERE d.cycle = members.cycle AND d.machine = members.machine)",

@@ -20,15 +20,21 @@ pub struct EventView {
     pub kind: String,
     /// The rack.
     pub rack: RackName,
-    /// The cycle.
-    pub cycle: CycleId,
+    /// The cycle; `None` for what people do to racks.
+    pub cycle: Option<CycleId>,
     /// The machine, for events about one.
     pub machine: Option<MachineName>,
     /// The job, for events about one.
     pub job: Option<JobId>,
     /// What tells it from others of its kind, in a word: the state, the outcome, the reason code, the cause, the
-    /// attempt.
+    /// attempt, the dead letter.
     pub word: Option<String>,
+    /// Who did it, for what people do to racks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why they did it; empty when they did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// Which events are wanted. What is not set is not asked for.
@@ -64,15 +70,17 @@ const FREQUENT: [&str; 4] = [
     "machine.skipped",
 ];
 
-pub(super) const EVENTS: &str = "SELECT e.number, e.at, e.kind, e.rack, e.cycle, e.machine, CASE e.kind
-        WHEN 'machine.skipped' THEN d.reason
-        WHEN 'job.finished' THEN j.outcome
-        WHEN 'cycle.failed' THEN c.cause
-        WHEN 'tick.missed' THEN c.missed
+pub(super) const EVENTS: &str = "SELECT e.number, e.at, e.kind, e.rack, e.cycle, e.machine, a.by, a.why, CASE
+        WHEN a.id IS NOT NULL THEN 'dead letter ' || a.letter
+        WHEN e.kind = 'machine.skipped' THEN d.reason
+        WHEN e.kind = 'job.finished' THEN j.outcome
+        WHEN e.kind = 'cycle.failed' THEN c.cause
+        WHEN e.kind = 'tick.missed' THEN c.missed
         ELSE nullif(e.word, '') END AS word
     FROM events e
     LEFT JOIN decisions d ON e.kind = 'machine.skipped' AND d.cycle = e.cycle AND d.machine = e.machine
     LEFT JOIN jobs j ON e.kind = 'job.finished' AND j.cycle = e.cycle AND j.machine = e.machine
+    LEFT JOIN actions a ON e.cycle = x'' AND a.id = e.word
     LEFT JOIN cycles c ON e.kind IN ('cycle.failed', 'tick.missed') AND c.cycle = e.cycle";
 
 impl Reading<'_> {
@@ -165,18 +173,22 @@ impl Reading<'_> {
 
 pub(super) fn event(row: &Row) -> Result<EventView> {
     let kind: String = row.get("kind")?;
-    let cycle = row::cycle(row, "cycle")?;
+    let cycle = row::cycle_if_any(row, "cycle")?;
     let machine = row::machine(row, "machine")?;
     Ok(EventView {
         at: row::moment_set(row, "at")?,
         rack: row::rack(row, "rack")?,
-        job: match &machine {
-            Some(machine) if kind.starts_with("job.") => Some(JobId::of(cycle, machine)),
+        job: match (cycle, &machine) {
+            (Some(cycle), Some(machine)) if kind.starts_with("job.") => {
+                Some(JobId::of(cycle, machine))
+            }
             _ => None,
         },
         kind,
         cycle,
         machine,
         word: row.get("word")?,
+        by: row.get("by")?,
+        why: row.get("why")?,
     })
 }

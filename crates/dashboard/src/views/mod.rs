@@ -1,6 +1,7 @@
 //! What pages, the API and the terminal show, as plain values. Each answer is one moment of the history file and says
 //! as of when.
 
+mod action;
 mod cell;
 mod cycle;
 mod difference;
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use rusqlite::OptionalExtension;
 use serde::{Deserialize, Serialize};
 
+pub use action::ActionView;
 pub(crate) use cell::worst_first;
 pub use cell::{Cell, CurrentJob, LastDecision};
 pub use cycle::{CycleState, CycleSummary, CycleView, Decision, Retry};
@@ -32,6 +34,7 @@ pub use machine::MachineView;
 pub use page::{BadCursor, Cursor, List, Page};
 pub use phase::PhaseView;
 pub use place::{BadPlace, Followed, Place};
+pub(crate) use rack::ACTIONS;
 pub(crate) use rack::{CYCLES, STRIP};
 pub use rack::{RackMachine, RackView};
 pub use trends::{Day, Flaky, Trends};

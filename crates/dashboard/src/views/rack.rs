@@ -5,6 +5,7 @@ use model::name::{MachineName, RackName};
 use rusqlite::{Result, params};
 use serde::{Deserialize, Serialize};
 
+use super::action::ActionView;
 use super::cell::{Cell, Cells, worst_first};
 use super::cycle::CycleSummary;
 use super::job::Verdict;
@@ -14,6 +15,9 @@ use crate::history::Reading;
 
 /// How many verdicts a strip shows.
 pub(crate) const STRIP: usize = 30;
+
+/// How many of the things that people did to a rack are shown.
+pub(crate) const ACTIONS: usize = 10;
 
 /// How many cycles a rack's view begins with. [`Reading::cycles`] has the rest.
 pub(crate) const CYCLES: usize = 20;
@@ -30,6 +34,8 @@ pub struct RackView {
     pub machines: Vec<RackMachine>,
     /// Its cycles that no event has ended, the oldest first.
     pub running: Vec<CycleSummary>,
+    /// What people did to it last, the newest first.
+    pub actions: Vec<ActionView>,
     /// Its cycles, the newest first.
     pub cycles: Page<CycleSummary>,
 }
@@ -70,6 +76,7 @@ impl Reading<'_> {
             rack: rack.clone(),
             machines,
             running: self.running_cycles(Some(rack))?,
+            actions: self.actions(rack, ACTIONS)?,
             cycles,
         }))
     }

@@ -49,6 +49,15 @@ pub(super) fn cycle(row: &Row, column: impl RowIndex) -> Result<CycleId> {
     Ok(CycleId::from_bytes(row.get(column)?))
 }
 
+/// The cycle; `None` where there are no bytes.
+pub(super) fn cycle_if_any(row: &Row, column: impl RowIndex) -> Result<Option<CycleId>> {
+    let index = column.idx(row.as_ref())?;
+    match row.get_ref(index)?.as_blob()? {
+        [] => Ok(None),
+        _ => cycle(row, index).map(Some),
+    }
+}
+
 pub(super) fn job(row: &Row, column: impl RowIndex) -> Result<Option<JobId>> {
     Ok(row
         .get::<_, Option<[u8; 16]>>(column)?

@@ -64,11 +64,16 @@ impl Visitor {
         self.0.as_ref().map(|known| known.holder.name.as_str())
     }
 
+    /// The name and the seal of who may do what this role may.
+    pub(super) fn who_may(&self, role: Role) -> Option<(&str, &str)> {
+        let known = self.0.as_ref()?;
+        let may = known.holder.role >= role;
+        may.then_some((known.holder.name.as_str(), known.seal.as_str()))
+    }
+
     /// The name and the seal of who may act.
     pub(super) fn operator(&self) -> Option<(&str, &str)> {
-        let known = self.0.as_ref()?;
-        let may = known.holder.role >= Role::Operator;
-        may.then_some((known.holder.name.as_str(), known.seal.as_str()))
+        self.who_may(Role::Operator)
     }
 
     /// Visitors of the same audience see the same parts of a page.

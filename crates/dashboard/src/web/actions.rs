@@ -1,5 +1,5 @@
-//! What operators do: tick, pause and resume a rack, cancel a job. Each is a form that says why, and answers with a
-//! redirect to the page that it was on.
+//! What operators do: tick, pause and resume a rack, cancel a job, replay a dead letter; and what admins do: drop one, say
+//! who may sign in. Each is a form that says why, and answers with a redirect to the page that it was on.
 
 use std::error::Error;
 
@@ -8,8 +8,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Form, RequestExt, Router};
+use bus::dead::{self, Kept};
 use jiff::Timestamp;
-use ledger::{Acted, TickRequest};
+use ledger::{Acted, Person, Replayed, TickRequest};
 use model::action::{Action, Deed};
 use model::id::JobId;
 use model::machine::{CancelCause, CancelRequest};
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use super::access::{Visitor, is_from_here, to};
 use super::pages;
 use super::site::Site;
+use crate::tokens::{Role, TokenError};
 
 pub(super) fn routes() -> Router<Site> {
     Router::new()
@@ -27,6 +29,10 @@ pub(super) fn routes() -> Router<Site> {
         .route("/racks/{rack}/pause", post(pause))
         .route("/racks/{rack}/resume", post(resume))
         .route("/jobs/{job}/cancel", post(cancel))
+        .route("/system/dead/{number}/replay", post(replay))
+        .route("/system/dead/{number}/drop", post(drop_letter))
+        .route("/access/add", post(add_token))
+        .route("/access/{name}/remove", post(remove_token))
 }
 
 /// Who acts and why. A request that makes one comes from an operator and from a form of this dashboard's.
@@ -36,13 +42,24 @@ struct Act {
     at: Timestamp,
     /// The page that the form was on.
     page: String,
+    /// Whom it is about, where the form says so.
+    name: String,
+    /// What they may do, where the form says so.
+    role: String,
 }
+
+/// The same of an admin.
+struct AdminAct(Act);
 
 /// What every form of an action says.
 #[derive(Deserialize)]
 struct Said {
     seal: String,
     reason: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    role: String,
 }
 
 /// Why something was not done: a status, and a sentence.
@@ -51,41 +68,75 @@ type Refusal = (StatusCode, String);
 impl FromRequest<Site> for Act {
     type Rejection = Response;
 
-    async fn from_request(mut request: Request, site: &Site) -> Result<Self, Response> {
+    async fn from_request(request: Request, site: &Site) -> Result<Self, Response> {
+        Self::of(Role::Operator, request, site).await
+    }
+}
+
+impl FromRequest<Site> for AdminAct {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, site: &Site) -> Result<Self, Response> {
+        Act::of(Role::Admin, request, site).await.map(Self)
+    }
+}
+
+impl Act {
+    async fn of(role: Role, mut request: Request, site: &Site) -> Result<Self, Response> {
         let action = request.uri().path().to_owned();
-        let page = action
-            .rsplit_once('/')
-            .map_or("/", |(page, _)| page)
-            .to_owned();
+        let page = page_of(&action).to_owned();
         let Ok(visitor) = request.extract_parts_with_state::<Visitor, _>(site).await;
         let is_from_here = is_from_here(request.headers());
         let Form(said) = Form::<Said>::from_request(request, site)
             .await
             .map_err(IntoResponse::into_response)?;
-        match allowed(&visitor, is_from_here, &said) {
+        match allowed(&visitor, role, is_from_here, &said) {
             Ok((by, why)) => {
-                tracing::info!(action, by, why, "an operator acts");
+                tracing::info!(action, by, why, "somebody acts");
                 Ok(Self {
                     by,
                     why,
                     at: Timestamp::now(),
                     page,
+                    name: said.name,
+                    role: said.role,
                 })
             }
             Err((status, says)) => Err(pages::refused(status, &says, &page)),
         }
+    }
+
+    fn person(&self) -> Person {
+        Person {
+            by: self.by.clone(),
+            why: self.why.clone(),
+            at: self.at,
+        }
+    }
+}
+
+/// The page on which the form of an action is.
+fn page_of(action: &str) -> &str {
+    match action.split('/').nth(1) {
+        Some("system") => "/system",
+        Some("access") => "/access",
+        _ => action.rsplit_once('/').map_or("/", |(page, _)| page),
     }
 }
 
 /// Who acts and why, if they may.
 fn allowed(
     visitor: &Visitor,
+    role: Role,
     is_from_here: bool,
     said: &Said,
 ) -> Result<(String, String), Refusal> {
-    let Some((name, seal)) = visitor.operator() else {
-        let says = "this needs a token of an operator: `racktick dashboard token add NAME --role operator` makes one";
-        return Err((StatusCode::FORBIDDEN, says.into()));
+    let Some((name, seal)) = visitor.who_may(role) else {
+        let role = role.name();
+        let says = format!(
+            "this needs the role {role}: `racktick dashboard token add NAME --role {role}` makes a token that has it"
+        );
+        return Err((StatusCode::FORBIDDEN, says));
     };
     if said.seal != seal || !is_from_here {
         let says = "the form is from another page, or from before the dashboard was restarted: go back, load the page \
@@ -146,6 +197,93 @@ async fn cancel(State(site): State<Site>, Path(job): Path<String>, act: Act) -> 
         at: act.at,
     };
     done(&act.page, cancel_one(&site, &job, &request).await)
+}
+
+async fn replay(State(site): State<Site>, Path(number): Path<u64>, act: Act) -> Response {
+    let result = async {
+        let kept = letter(&site, number).await?;
+        match site.ledger().replay(&kept, &act.person()).await {
+            Ok(Replayed::Done(caution)) => {
+                if let Some(caution) = caution {
+                    tracing::warn!("dead letter {number} {caution}");
+                }
+                Ok(())
+            }
+            Ok(Replayed::Stays(why)) => Err((
+                StatusCode::CONFLICT,
+                format!("dead letter {number} stays: {why}"),
+            )),
+            Err(error) => Err(failed(&error)),
+        }
+    };
+    done(&act.page, result.await)
+}
+
+async fn drop_letter(
+    State(site): State<Site>,
+    Path(number): Path<u64>,
+    AdminAct(act): AdminAct,
+) -> Response {
+    let result = async {
+        let kept = letter(&site, number).await?;
+        let dropped = site.ledger().drop_letter(&kept, &act.person()).await;
+        dropped.map(drop).map_err(|error| failed(&error))
+    };
+    done(&act.page, result.await)
+}
+
+async fn letter(site: &Site, number: u64) -> Result<Kept, Refusal> {
+    match dead::get(site.ledger().bus(), number).await {
+        Ok(Some(kept)) => Ok(kept),
+        Ok(None) => Err((
+            StatusCode::NOT_FOUND,
+            format!("there is no dead letter {number} any more: somebody replayed or dropped it"),
+        )),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// Answers with the token itself, which is shown this once.
+async fn add_token(State(site): State<Site>, AdminAct(act): AdminAct) -> Response {
+    let name = act.name.trim();
+    let added = match act.role.parse::<Role>() {
+        Ok(role) => site
+            .access()
+            .tokens
+            .add(name, role, act.at)
+            .map_err(|error| of_tokens(&error)),
+        Err(error) => Err((StatusCode::BAD_REQUEST, error.to_string())),
+    };
+    match added {
+        Ok(token) => {
+            tracing::info!(name, role = act.role, by = act.by, "a token is made");
+            pages::access::made(name, &token)
+        }
+        Err((status, says)) => pages::refused(status, &says, &act.page),
+    }
+}
+
+async fn remove_token(
+    State(site): State<Site>,
+    Path(name): Path<String>,
+    AdminAct(act): AdminAct,
+) -> Response {
+    let removed = site.access().tokens.remove(&name);
+    done(&act.page, removed.map_err(|error| of_tokens(&error)))
+}
+
+fn of_tokens(error: &TokenError) -> Refusal {
+    let status = match error {
+        TokenError::Taken(_) => StatusCode::CONFLICT,
+        TokenError::Unknown(_) => StatusCode::NOT_FOUND,
+        TokenError::BadName(_) => StatusCode::BAD_REQUEST,
+        _ => {
+            let error = error as &dyn Error;
+            tracing::error!(error, "tokens cannot be changed");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    };
+    (status, error.to_string())
 }
 
 fn rack_of(text: &str) -> Result<RackName, Refusal> {

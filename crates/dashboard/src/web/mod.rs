@@ -48,6 +48,7 @@ pub async fn serve(
         .route("/trends", get(pages::trends::answer))
         .route("/now", get(pages::now::answer))
         .route("/system", get(pages::system::answer))
+        .route("/access", get(pages::access::answer))
         .merge(actions::routes())
         .nest("/api/v1", api::routes())
         .route("/metrics", get(metrics::answer))

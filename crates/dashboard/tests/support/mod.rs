@@ -24,6 +24,7 @@ pub fn write(writer: &mut Writer, events: &[Event], at_once: usize) {
         sequence += events.len() as u64;
         let batch = Batch {
             events: events.to_vec(),
+            actions: Vec::new(),
             ignored: 0,
             position: Position {
                 stream_created: now(),
@@ -48,6 +49,7 @@ pub fn rows(file: &Path) -> Vec<(&'static str, Vec<String>)> {
         "outcomes",
         "machines",
         "members",
+        "actions",
     ]
     .into_iter()
     .map(|table| {

@@ -123,6 +123,7 @@ async fn what_a_client_has_is_not_sent_again() {
     };
     let batch = Batch {
         events: Vec::new(),
+        actions: Vec::new(),
         ignored: 7,
         position: stays,
     };

@@ -1,5 +1,6 @@
 //! The pages. Each is made of sections, which are sent again one by one as they change.
 
+pub(super) mod access;
 pub(super) mod cycle;
 mod decisions;
 mod evidence;
@@ -19,6 +20,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::site::Moment;
 use super::stand::Stand;
 use crate::history::HistoryError;
+use crate::tokens::Role;
 pub(super) use parts::in_address;
 use parts::time;
 
@@ -137,7 +139,9 @@ fn visitor(moment: &Moment) -> Markup {
     html! {
         @match moment.visitor.name() {
             Some(name) => form.visitor method="post" action="/logout" {
-                bdi { (name) } " " button { "Sign out" }
+                bdi { (name) } " "
+                @if moment.visitor.who_may(Role::Admin).is_some() { a href="/access" { "Access" } " " }
+                button { "Sign out" }
             },
             None => a.visitor href="/login" { "Sign in" },
         }
@@ -146,9 +150,14 @@ fn visitor(moment: &Moment) -> Markup {
 
 /// A form of an action, for who may do it.
 fn action(moment: &Moment, address: &str, name: &str) -> Markup {
-    let id = name.to_lowercase().replace(' ', "-");
+    action_of(Role::Operator, moment, address, name)
+}
+
+/// A form of an action, for who has this role.
+fn action_of(role: Role, moment: &Moment, address: &str, name: &str) -> Markup {
+    let id = address.trim_matches('/').replace(['/', '%'], "-");
     html! {
-        @if let Some((_, seal)) = moment.visitor.operator() {
+        @if let Some((_, seal)) = moment.visitor.who_may(role) {
             form.action method="post" action=(address) {
                 label for={ (id) "-reason" } { "Why" }
                 input id={ (id) "-reason" } name="reason" required maxlength="1024" autocomplete="off";

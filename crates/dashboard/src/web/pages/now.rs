@@ -3,6 +3,7 @@
 use axum::extract::{Query, State};
 use axum::response::Response;
 use maud::{Markup, html};
+use model::action::Deed;
 use model::event::Fact;
 use model::name::{MachineName, RackName};
 use rusqlite::Result;
@@ -83,7 +84,7 @@ fn find(form: &Filter) -> Markup {
             label for="kind" { "Kind" }
             select #kind name="kind" {
                 option value="" selected[form.kind.is_empty()] { "any" }
-                @for kind in Fact::KINDS { option value=(kind) selected[form.kind == kind] { (kind) } }
+                @for kind in Fact::KINDS.into_iter().chain(Deed::KINDS) { option value=(kind) selected[form.kind == kind] { (kind) } }
             }
             button { "Show" }
         }
@@ -99,7 +100,10 @@ pub(super) fn table(events: &[EventView]) -> Markup {
                 tbody { @for event in events {
                     tr {
                         td { (time(event.at)) }
-                        td { a href={ "/cycles/" (event.cycle) } { (event.kind) } }
+                        td { @match event.cycle {
+                            Some(cycle) => a href={ "/cycles/" (cycle) } { (event.kind) },
+                            None => (event.kind),
+                        } }
                         td { (rack_link(&event.rack)) }
                         td { @if let Some(machine) = &event.machine { (machine_link(machine)) } }
                         td { @match (&event.word, event.job) {
@@ -107,10 +111,19 @@ pub(super) fn table(events: &[EventView]) -> Markup {
                             (None, Some(job)) => (job_link(job, html! { "job" })),
                             (Some(word), None) => bdi { (word) },
                             (None, None) => {},
-                        } }
+                        }
+                        @if let Some(by) = &event.by { " " (who_and_why(by, event.why.as_deref())) } }
                     }
                 } }
             } }
         }
+    }
+}
+
+/// Who did something, and why if they said.
+pub(super) fn who_and_why(by: &str, why: Option<&str>) -> Markup {
+    html! {
+        "by " bdi { (by) }
+        @if let Some(why) = why.filter(|why| !why.is_empty()) { ": " bdi { (why) } }
     }
 }

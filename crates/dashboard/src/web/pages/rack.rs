@@ -8,12 +8,13 @@ use rusqlite::Result;
 use serde::Deserialize;
 
 use super::super::site::{Client, Moment, Site};
+use super::now::who_and_why;
 use super::parts::{
     cycle_link, cycle_state, cycles, health, in_address, machine_link, maybe_time, older, since,
     strip, time,
 };
 use super::{Page, action, bad};
-use crate::views::{Cursor, RackView};
+use crate::views::{ACTIONS, ActionView, Cursor, RackView};
 use crate::words;
 
 /// How many cycles a page of older ones has.
@@ -50,12 +51,17 @@ fn page(moment: &Moment, rack: &RackName, after: Option<Cursor>) -> Result<Optio
     }
     let view = moment.reading.rack(rack)?;
     let record = moment.schedules.racks.contains_key(rack);
-    if view.is_none() && !record {
+    let done = moment.reading.actions(rack, ACTIONS)?;
+    if view.is_none() && !record && done.is_empty() {
         return Ok(None);
     }
     let page = page
         .part("schedule", schedule(moment, rack))
         .part("actions", actions(moment, rack, &here));
+    let page = match done.is_empty() {
+        true => page,
+        false => page.section("done", "What people did", actions_done(&done)),
+    };
     let Some(view) = view else {
         let none = html! { p { "It has not ticked yet." } };
         return Ok(Some(page.section("machines", "Machines", none)));
@@ -113,6 +119,19 @@ fn schedule(moment: &Moment, rack: &RackName) -> Markup {
             }
             dt { "Added" } dd { (time(record.added_at)) }
         }
+    }
+}
+
+/// What people did to it.
+fn actions_done(actions: &[ActionView]) -> Markup {
+    html! {
+        ul { @for action in actions {
+            li {
+                (time(action.at)) " " (action.what)
+                @if let Some(letter) = action.letter { " dead letter " (letter) }
+                " " (who_and_why(&action.by, Some(&action.why)))
+            }
+        } }
     }
 }
 

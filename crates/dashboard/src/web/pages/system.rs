@@ -7,9 +7,10 @@ use maud::{Markup, html};
 use rusqlite::Result;
 
 use super::super::site::{Client, Moment, Site};
-use super::Page;
 use super::parts::{maybe_time, rack_link, time};
+use super::{Page, action, action_of};
 use crate::broker::BrokerView;
+use crate::tokens::Role;
 
 /// Slots are shown this far ahead: so far the scheduler arms them.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
@@ -33,7 +34,7 @@ fn page(moment: &Moment) -> Result<Page> {
         Some(_) => page
             .section("roles", "Roles", roles(broker))
             .section("work", "Work", work(moment)?)
-            .section("dead", "Dead letters", dead(broker))
+            .section("dead", "Dead letters", dead(moment))
             .section("broker", "Broker", streams(broker)),
     };
     Ok(page
@@ -96,20 +97,27 @@ fn work(moment: &Moment) -> Result<Markup> {
     })
 }
 
-fn dead(broker: &BrokerView) -> Markup {
+fn dead(moment: &Moment) -> Markup {
+    let broker = moment.broker;
+    let acts = moment.visitor.operator().is_some();
     html! {
         @if broker.dead_letters == 0 { p.quiet { "none" } } @else {
             p { (broker.dead_letters) " messages could not succeed. " code { "racktick dlq show N" } " shows one whole, "
                 code { "racktick dlq replay N" } " tries it again." }
             div.wide.stack { table {
-                thead { tr { th { "number" } th { "given up" } th { "subject" } th { "attempts" } th { "reason" } } }
+                thead { tr { th { "number" } th { "given up" } th { "subject" } th { "attempts" } th { "reason" } @if acts { th { "do" } } } }
                 tbody { @for letter in &broker.newest_dead {
+                    @let here = format!("/system/dead/{}", letter.number);
                     tr {
                         th scope="row" { (letter.number) }
                         td { (time(letter.at)) }
                         td { code { (letter.subject) } }
                         td { (letter.attempts) }
                         td { bdi { (letter.reason) } }
+                        @if acts { td {
+                            (action(moment, &format!("{here}/replay"), "Replay"))
+                            (action_of(Role::Admin, moment, &format!("{here}/drop"), "Drop"))
+                        } }
                     }
                 } }
             } }

@@ -1,0 +1,90 @@
+//! Who may sign in, for admins.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, HeaderValue};
+use axum::response::{Html, IntoResponse, Response};
+use maud::{Markup, html};
+
+use super::super::access::Visitor;
+use super::super::site::{Client, Moment, Site};
+use super::parts::{in_address, time};
+use super::{Page, action_of, bare, refused};
+use crate::tokens::{Holder, Role, TokenError, Tokens};
+
+pub(in super::super) async fn answer(
+    State(site): State<Site>,
+    visitor: Visitor,
+    client: Client,
+) -> Response {
+    if visitor.who_may(Role::Admin).is_none() {
+        return refused(StatusCode::FORBIDDEN, "this page needs the role admin", "/");
+    }
+    let tokens = site.access().tokens.clone();
+    site.page(client, move |moment| Ok(Some(page(moment, &tokens))))
+        .await
+}
+
+fn page(moment: &Moment, tokens: &Tokens) -> Page {
+    Page::new("Access")
+        .at("/access")
+        .section("holders", "Who may sign in", list(moment, tokens.holders()))
+        .section("add", "Make a token", add(moment))
+}
+
+fn list(moment: &Moment, holders: Result<Vec<Holder>, TokenError>) -> Markup {
+    let holders = match holders {
+        Ok(holders) => holders,
+        Err(error) => return html! { p.alarm role="alert" { (error) } },
+    };
+    html! {
+        div.wide.stack { table {
+            thead { tr { th { "name" } th { "may do what this role may" } th { "since" } th { "remove" } } }
+            tbody { @for holder in &holders {
+                tr {
+                    th scope="row" { bdi { (holder.name) } }
+                    td { (holder.role.name()) }
+                    td { (time(holder.added_at)) }
+                    td {
+                        (action_of(Role::Admin, moment, &format!("/access/{}/remove", in_address(&holder.name)), "Remove"))
+                    }
+                }
+            } }
+        } }
+    }
+}
+
+fn add(moment: &Moment) -> Markup {
+    html! {
+        @if let Some((_, seal)) = moment.visitor.who_may(Role::Admin) {
+            form.action method="post" action="/access/add" {
+                label for="add-name" { "Name" }
+                input #add-name name="name" required maxlength="64" autocomplete="off";
+                label for="add-role" { "Role" }
+                select #add-role name="role" {
+                    @for role in Role::ALL { option value=(role.name()) { (role.name()) } }
+                }
+                label for="add-reason" { "Why" }
+                input #add-reason name="reason" required maxlength="1024" autocomplete="off";
+                input type="hidden" name="seal" value=(seal);
+                button { "Make" }
+            }
+        }
+    }
+}
+
+/// The token that was made: this once.
+pub(in super::super) fn made(name: &str, token: &str) -> Response {
+    let page = bare(
+        "Token",
+        html! {
+            p { "This is the token of " bdi { (name) } ". It is not shown again." }
+            p { code { (token) } }
+            p { a href="/access" { "Back" } }
+        },
+    );
+    let mut answer = Html(page.into_string()).into_response();
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
