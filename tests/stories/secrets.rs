@@ -41,6 +41,7 @@ impl Said {
             ("KV_racks", "$KV.racks.>"),
             ("KV_machines", "$KV.machines.>"),
             ("KV_cycles", "$KV.cycles.>"),
+            ("OBJ_evidence", "$O.evidence.>"),
         ] {
             let reader = system.bus.read(stream, filter, Start::All).await.unwrap();
             for stored in reader.to_end().await.unwrap() {

@@ -141,6 +141,7 @@ async fn worker(orders: WorkerOrders) -> anyhow::Result<()> {
         credentials: None,
         limits,
         ca: None,
+        secrets: Vec::new(),
     })?;
     let settings = Settings {
         name: "bench".into(),

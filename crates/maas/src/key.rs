@@ -91,7 +91,7 @@ impl ApiKey {
 
     /// What to keep out of messages: the secret part, and the two others unless they are so short that they could be
     /// any word.
-    pub(crate) fn secrets(&self) -> Vec<SecretString> {
+    pub fn secrets(&self) -> Vec<SecretString> {
         let names = [&self.consumer, &self.token].into_iter();
         let names = names.filter(|name| name.len() >= TELLING);
         let names = names.map(|name| SecretString::from(name.as_str()));

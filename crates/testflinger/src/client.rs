@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use rest::header::AUTHORIZATION;
 use rest::{Answer, BuildError, Deadline, Http, Limits, RequestBuilder, Root};
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Further certificate authorities to trust, as PEM text.
     pub ca: Option<Vec<u8>>,
+    /// Secrets of others that must not be kept of what a machine wrote: it may print what it was given.
+    pub secrets: Vec<SecretString>,
 }
 
 /// The Testflinger client. Clones share its connections and its access token.
@@ -50,11 +53,8 @@ pub(crate) enum Failure {
 impl Testflinger {
     /// Makes a client. Opens no connection.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
-        let secrets = settings
-            .credentials
-            .as_ref()
-            .map(Credentials::secrets)
-            .unwrap_or_default();
+        let mut secrets = settings.secrets;
+        secrets.extend(settings.credentials.iter().flat_map(Credentials::secrets));
         let http = Http::new(rest::Settings {
             root: settings.server,
             limits: settings.limits,

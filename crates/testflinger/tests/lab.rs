@@ -40,6 +40,7 @@ fn testflinger_as(lab: &Lab, credentials: Option<Credentials>) -> Testflinger {
         credentials,
         limits,
         ca: None,
+        secrets: Vec::new(),
     })
     .unwrap()
 }

@@ -18,6 +18,7 @@ fn testflinger(url: &str, limits: Limits) -> Testflinger {
         credentials: None,
         limits,
         ca: None,
+        secrets: Vec::new(),
     })
     .unwrap()
 }

@@ -21,6 +21,7 @@ fn testflinger(wire: &Wire) -> Testflinger {
         credentials,
         limits: Limits::default(),
         ca: None,
+        secrets: Vec::new(),
     })
     .unwrap()
 }
@@ -286,6 +287,7 @@ async fn what_is_kept_of_an_answer_holds_no_secret() {
         credentials: Some(Credentials::new("me", &LONG_SECRET.into()).unwrap()),
         limits: Limits::default(),
         ca: None,
+        secrets: Vec::new(),
     })
     .unwrap();
     let kept = [

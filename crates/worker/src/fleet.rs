@@ -76,6 +76,7 @@ mod tests {
             credentials: None,
             limits: Limits::default(),
             ca: None,
+            secrets: Vec::new(),
         };
         let fleet = Fleet::new(Testflinger::new(settings).unwrap());
         (lab, fleet)

@@ -95,8 +95,16 @@ impl Config {
             credentials: self.testflinger.credentials.clone(),
             limits: self.limits(),
             ca: certificate(Key::TestflingerCa, self.testflinger.ca.as_deref())?,
+            secrets: self.other_secrets(),
         };
         Testflinger::new(settings).map_err(|error| unusable(Key::TestflingerCa, error))
+    }
+
+    /// What a log must not hold besides the secrets of Testflinger itself.
+    fn other_secrets(&self) -> Vec<SecretString> {
+        let maas = self.maas.api_key.iter().flat_map(maas::ApiKey::secrets);
+        let broker = [&self.nats.password, &self.nats.token];
+        maas.chain(broker.into_iter().flatten().cloned()).collect()
     }
 
     /// The times around a POST at the speed in force.

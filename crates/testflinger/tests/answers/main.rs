@@ -24,6 +24,7 @@ fn testflinger_with(wire: &Wire, limits: Limits) -> Testflinger {
         credentials: None,
         limits,
         ca: None,
+        secrets: Vec::new(),
     })
     .unwrap()
 }

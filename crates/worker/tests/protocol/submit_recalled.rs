@@ -20,6 +20,7 @@ async fn remembering(rack: &Rack, task: &Submit) -> Handler {
         credentials: None,
         limits: Limits::default(),
         ca: None,
+        secrets: Vec::new(),
     };
     let testflinger = Testflinger::new(settings).unwrap();
     Handler::new(ledger, testflinger, Arc::new(rack.settings.clone()))

@@ -176,6 +176,7 @@ fn testflinger_at(url: &str, limits: Limits) -> Testflinger {
         credentials: None,
         limits,
         ca: None,
+        secrets: Vec::new(),
     })
     .unwrap()
 }
