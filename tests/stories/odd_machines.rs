@@ -22,10 +22,11 @@ async fn every_odd_machine_is_left_alone_for_its_own_reason() {
     let system = System::start(&odd).await;
     system.add_rack("r1").await;
     let _workers = [system.worker("w1"), system.worker("w2")];
+    let all = machines("r1", 14);
+    system.lab.fail_next(&all[1]).await;
     system.tick(b"r1").await;
     let cycle = system.until_finished(1, SOON).await;
     // The last of the odd ones is unknown to MAAS, so it belongs to no rack.
-    let all = machines("r1", 14);
     system.assert_one_job_each(&[cycle], &all[..3]).await;
 
     let mut told: BTreeMap<MachineName, Vec<SkipReason>> = BTreeMap::new();
@@ -79,6 +80,21 @@ async fn every_odd_machine_is_left_alone_for_its_own_reason() {
         cycle.to_string()
     );
     assert_eq!(deployed["verdicts"].as_array().unwrap().len(), 1);
+    // What failed is said with the last lines that it wrote, as text.
+    let failed = system.run(&["machine", &all[1]]).await;
+    for words in [
+        "provision, exit status 1, wrote last:",
+        &format!("\nERROR: Deployment of machine {} failed\n", all[1]),
+        "ProvisioningError: the device could not be provisioned",
+    ] {
+        assert!(failed.contains(words), "{words}: {failed}");
+    }
+    let failed = system.json(&["machine", &all[1]]).await;
+    let kept = &failed["evidence"]["output"]["provision"];
+    assert!(
+        kept["end"].as_str().unwrap().contains("Deploying noble"),
+        "{failed}"
+    );
     let nobody = system.try_run(&["machine", "nobody"]).await;
     assert!(
         nobody.stderr.contains("no event about a machine `nobody`"),

@@ -19,7 +19,7 @@ use tokio::join;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::world::{Letter, Rack, World, ago, claim_of, last_slot, paused, submits};
+use crate::world::{Letter, Rack, World, ago, claim_of, last_slot, paused, phases, submits};
 
 /// What a play has to end in.
 struct End {
@@ -270,6 +270,18 @@ async fn look_over(rack: Arc<Rack>, ledger: Ledger) -> End {
     task.cycle.into()
 }
 
+/// Its evidence is kept before its verdict.
+async fn look_not_passed(rack: Arc<Rack>, ledger: Ledger) -> End {
+    let task = rack.one().await;
+    rack.run(&task).await;
+    rack.report(&task, "complete", phases([("provision", 1)]))
+        .await;
+    let look = rack.fire(&task).await.unwrap();
+    rack.watch_under(ledger, &look).await;
+    rack.follow(&task).await;
+    task.cycle.into()
+}
+
 async fn look_settled(rack: Arc<Rack>, ledger: Ledger) -> End {
     let task = rack.one().await;
     rack.run(&task).await;
@@ -441,6 +453,7 @@ async fn each_message_of_a_look_fails_once() {
     let world = Arc::new(World::start().await);
     join!(
         each_message_fails(&world, "over", look_over),
+        each_message_fails(&world, "not-passed", look_not_passed),
         each_message_fails(&world, "settled", look_settled),
         each_message_fails(&world, "forgotten", look_forgotten),
         each_message_fails(&world, "failed", look_failed),

@@ -21,7 +21,7 @@
 //! | W5 ack lost | `watch::run_twice_it_is_one_verdict`, `watch_glance::a_look_that_comes_again_reads_and_leaves_one_look` |
 //! | W1 left out: claim changed meanwhile | `watch_glance` |
 //! | W2 two looks at once | `two_looks_at_once_are_one_verdict` |
-//! | W3b verdict; R1, R2, R3, R4 | `a_look_killed_at_any_await_is_one_verdict` |
+//! | W3b verdict; R1, R2, R3, R4 | `a_look_killed_at_any_await_is_one_verdict`, `a_look_killed_at_any_await_tells_of_evidence_that_is_kept` |
 //! | wait fires twice; wait left over after the end | `watch::a_look_after_the_end_arms_nothing` |
 //! | cancel before S2, between S2 and S4, S4 and S5, running, over | `cancel` |
 //! | J' meets submitting{J}, J's worker dead | `submit::a_claim_of_another_job_is_never_taken_over` |
@@ -34,12 +34,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lab::{Fault, FaultKind};
+use model::evidence::Keeping;
 use model::outcome::{Outcome, SkipReason};
 use model::subject::{filter, stream};
 use tokio::join;
 use tokio::sync::Semaphore;
 
-use crate::world::{Letter, Rack, World, each, killed_at, planned, submits};
+use crate::world::{Letter, Rack, World, each, killed_at, phases, planned, submits};
 
 /// More awaits than any handler has; the tests fail when it no longer is.
 const AWAITS: usize = 40;
@@ -230,6 +231,36 @@ async fn a_look_killed_at_any_await_is_one_verdict() {
     let record = rack.ended(record.cycle).await;
     let outcomes: Vec<&Outcome> = record.outcomes.values().collect();
     assert_eq!(outcomes, [&Outcome::Passed; AWAITS]);
+}
+
+/// Its job did not pass: whoever tells the verdict, tells of evidence that is in the bucket.
+#[tokio::test]
+async fn a_look_killed_at_any_await_tells_of_evidence_that_is_kept() {
+    let world = World::start().await;
+    let rack = world.rack("r1", AWAITS).await;
+    let record = rack.cycle().await;
+    let cases = submits(&record).into_iter().zip(1..);
+    let survived = each(&rack, cases, async |rack, (task, n)| {
+        rack.run(&task).await;
+        rack.report(&task, "complete", phases([("provision", 1)]))
+            .await;
+        let look = rack.fire(&task).await.unwrap();
+        let survived = killed_at(n, rack.watch_once(&look)).await.is_some();
+        rack.deliver_watch(&look.again()).await.unwrap();
+        let settled = &rack.machine(&task.machine).await.settled[&task.job];
+        let objects = rack.bus.objects("evidence");
+        let kept = objects.get(&task.job.to_string(), 1 << 20).await.unwrap();
+        let digest = kept.expect("it is in the bucket").digest;
+        let told = settled.evidence.clone();
+        assert!(
+            matches!(&told, Some(Keeping::Kept { digest: told, .. }) if *told == digest),
+            "{told:?}"
+        );
+        survived
+    })
+    .await;
+    all_awaits(&survived);
+    rack.ended(record.cycle).await;
 }
 
 /// Its job is at work, so the look arms the next one.
