@@ -47,7 +47,7 @@ async fn the_doctor_tells_how_three_brokers_keep_everything() {
     let place = alone.env("RACKTICK_REPLICAS", "3");
     let differences = said(&place, "streams");
     assert!(
-        differences.len() == 7 && differences[0].contains("num_replicas (is 1, declared 3)"),
+        differences.len() == 8 && differences[0].contains("num_replicas (is 1, declared 3)"),
         "{differences:?}"
     );
     let changed = place.run(&["setup"]).with_code(0).stdout;

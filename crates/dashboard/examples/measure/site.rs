@@ -275,6 +275,7 @@ async fn write(mut writer: Writer, progress: watch::Sender<Progress>, round: usi
             sequence += events.len() as u64;
             let batch = Batch {
                 events: events.to_vec(),
+                actions: Vec::new(),
                 ignored: 0,
                 position: Position {
                     stream_created: crate::support::now(),

@@ -63,7 +63,7 @@ pub(super) fn differences(all: &[Difference]) -> Markup {
         @if !all.is_empty() {
             h3 { "What differs" }
             div.wide { table {
-                thead { tr { th { "" } th { "failed" } th { "passed" } th { "" } } }
+                thead { tr { th { "what" } th { "failed" } th { "passed" } th { "difference" } } }
                 tbody { @for row in all {
                     tr {
                         th scope="row" { bdi { (row.what) } }
