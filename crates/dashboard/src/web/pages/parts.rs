@@ -93,12 +93,13 @@ pub(super) fn strip(verdicts: &[Verdict]) -> Markup {
 /// Since when a machine is how it is, in one line.
 pub(super) fn since(cell: &Cell) -> Markup {
     html! {
-        @match (cell.since, cell.health) {
-            (None, _) => "nothing was proved yet",
-            (Some(since), Health::Ok | Health::Stale) => {
+        @match cell.since {
+            None => "nothing was proved yet",
+            // Also one that is left alone because of what others did with it.
+            Some(since) if cell.passed_at >= Some(since) => {
                 "deploys since " (time(since)) " (" (cell.streak) " in a row)"
             },
-            (Some(since), _) => {
+            Some(since) => {
                 "fails since " (time(since)) " (" (cell.streak) " in a row)"
                 @match cell.passed_at {
                     Some(passed) => { ", deployed last " (time(passed)) },
