@@ -19,6 +19,7 @@ mod verdict;
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub(crate) use cell::worst_first;
 pub use cell::{Cell, CurrentJob, LastDecision};
@@ -41,7 +42,7 @@ use crate::history::Reading;
 use crate::history::time::time;
 
 /// As of when an answer is true.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AsOf {
     /// When the history was written last: at the latest then it knew all that the event stream held. `None`: never.
     pub at: Option<Timestamp>,
