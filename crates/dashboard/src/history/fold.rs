@@ -102,13 +102,12 @@ impl<'c> Fold<'c> {
         self.outcomes.finish()
     }
 
-    /// Writes what an event says. False when it was known already, or is none that racktick publishes: a job's id
-    /// follows from its cycle and its machine.
+    /// Writes what an event says. False when it was known already, or is none that racktick publishes.
     pub(crate) fn apply(&mut self, event: &Event) -> Result<bool> {
-        let about = job(&event.fact);
-        if about.is_some_and(|about| about.job != JobId::of(event.cycle, &about.machine)) {
+        if !is_ours(event) {
             return Ok(false);
         }
+        let about = job(&event.fact);
         let cycle = &event.cycle.to_bytes();
         let machine = event.fact.machine().map_or("", MachineName::as_str);
         let (rack, at) = (event.rack.as_str(), nanos(event.time));
@@ -342,6 +341,11 @@ impl<'c> Fold<'c> {
         )?;
         Ok(())
     }
+}
+
+/// Whether racktick may have published this: a job's id follows from its cycle and its machine.
+pub(crate) fn is_ours(event: &Event) -> bool {
+    job(&event.fact).is_none_or(|about| about.job == JobId::of(event.cycle, &about.machine))
 }
 
 fn job(fact: &Fact) -> Option<&Job> {

@@ -13,6 +13,7 @@ mod phase;
 mod place;
 mod rack;
 mod row;
+mod told;
 mod trends;
 mod verdict;
 
