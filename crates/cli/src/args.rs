@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cancel, completions, config, cycle, dashboard, demo, dlq, doctor, events, job, lab, machine,
-    plan, rack, recover, setup, status, tick, why, worker,
+    cancel, completions, config, cycle, dashboard, demo, dlq, doctor, events, history, job, lab,
+    machine, plan, rack, recover, setup, status, tick, why, worker,
 };
 use crate::config::{ConfigError, Key, Places, Problem, SETTINGS};
 
@@ -86,6 +86,8 @@ pub(crate) enum Command {
     Worker(worker::Arguments),
     /// Role: serve pages and an API that show the fleet, from a history file of its own
     Dashboard(dashboard::Arguments),
+    /// What the dashboard's history file knows: export, import
+    History(history::Arguments),
     /// Role: a pretend MAAS and Testflinger over HTTP, to try racktick without either
     Lab(lab::Arguments),
     /// Play everything on this machine with time compressed, and tell what happens
@@ -143,6 +145,7 @@ impl Command {
         match self {
             Self::Worker(arguments) => arguments.flags(),
             Self::Dashboard(arguments) => arguments.flags(),
+            Self::History(arguments) => arguments.flags(),
             _ => Vec::new(),
         }
     }

@@ -111,6 +111,7 @@ async fn dispatch(cli: &Cli, app: &App) -> anyhow::Result<Exit> {
         Command::Scheduler => commands::scheduler::run(app).await?,
         Command::Worker(_) => commands::worker::run(app).await?,
         Command::Dashboard(arguments) => commands::dashboard::run(arguments, app).await?,
+        Command::History(arguments) => commands::history::run(arguments, app)?,
         Command::Lab(arguments) => commands::lab::run(arguments).await?,
         Command::Setup(arguments) => commands::setup::run(arguments, app).await?,
         Command::Plan(arguments) => commands::plan::run(arguments, app).await?,

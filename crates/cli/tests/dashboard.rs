@@ -223,3 +223,54 @@ async fn what_it_cannot_use_is_named() {
     let ended = place.run(&arguments).with_code(1);
     assert!(ended.stderr.contains("nowhere/h.sqlite"), "{ended:?}");
 }
+
+#[test]
+fn a_history_is_taken_out_and_put_in() {
+    let place = Place::new();
+    let none = place.run(&["history", "export", "out.jsonl"]).with_code(1);
+    assert!(
+        none.stderr
+            .contains("there is no history file racktick-history.sqlite"),
+        "{none:?}"
+    );
+    let event = r#"{"data":{"cycle":"11f8fb1b-8ae2-54fc-8f25-bf02bb7ba9d2","origin":{"kind":"slot","slot":"2026-11-28T06:00:00Z"},"rack":"r7","v":1},"id":"x","source":"/racktick/racks/r7","specversion":"1.0","time":"2026-11-28T06:00:01Z","type":"racktick.cycle.started"}"#;
+    let header = r#"{"racktick_history":1,"exported_at":"2026-11-28T06:00:02Z","events":1}"#;
+    std::fs::write(
+        place.path().join("in.jsonl"),
+        format!("{header}\n{event}\n"),
+    )
+    .unwrap();
+    let imported = place.json(&["history", "import", "in.jsonl"]);
+    assert_eq!(imported, serde_json::json!({"events": 1, "learnt": 1}));
+    let again = place.run(&["history", "import", "in.jsonl"]).with_code(0);
+    assert!(
+        again.stderr.contains("the history did not know 0 of them"),
+        "{again:?}"
+    );
+
+    let exported = place.json(&["history", "export", "out.jsonl"]);
+    assert_eq!(exported["events"], 1);
+    let told = place.run(&["history", "export"]).with_code(0);
+    let written = std::fs::read_to_string(place.path().join("out.jsonl")).unwrap();
+    let last = |text: &str| text.lines().last().unwrap().to_owned();
+    assert_eq!(last(&told.stdout), last(&written));
+    assert!(last(&written).contains("racktick.cycle.started") && written.lines().count() == 2);
+    let other = place.run(&[
+        "history",
+        "--history",
+        "other.sqlite",
+        "import",
+        "out.jsonl",
+    ]);
+    other.with_code(0);
+    assert!(place.path().join("other.sqlite").is_file());
+
+    std::fs::write(place.path().join("letter"), "dear aunt").unwrap();
+    for (file, wanted) in [
+        ("letter", "this is no export of a history"),
+        ("nowhere", "nowhere cannot be read"),
+    ] {
+        let ended = place.run(&["history", "import", file]).with_code(1);
+        assert!(ended.stderr.contains(wanted), "{ended:?}");
+    }
+}

@@ -11,6 +11,7 @@ use model::name::RackName;
 use model::subject::{Subject, filter, stream};
 use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 use crate::living::{self, RoleView};
 use crate::poll::poll;
@@ -22,7 +23,7 @@ const EVERY: Duration = Duration::from_secs(5);
 const SHOWN: u64 = 100;
 
 /// How the broker stands.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct BrokerView {
     /// When that was asked; `None`: not yet.
     pub at: Option<Timestamp>,
@@ -46,7 +47,7 @@ pub struct BrokerView {
 }
 
 /// How a stream or a bucket is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StreamView {
     /// Which, such as `stream TASK` or `bucket racks`.
     pub name: String,
@@ -59,7 +60,7 @@ pub struct StreamView {
 }
 
 /// One kind of work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WorkView {
     /// Which: `tick`, `submit` or `watch`.
     pub kind: String,
@@ -77,7 +78,7 @@ pub struct WorkView {
 }
 
 /// A slot that waits in the broker until it is due.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 pub struct Slot {
     /// When it is due.
     pub at: Timestamp,
@@ -86,7 +87,7 @@ pub struct Slot {
 }
 
 /// A dead letter in a line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeadView {
     /// Its number, by which `racktick dlq` names it.
     pub number: u64,

@@ -6,6 +6,7 @@ pub mod follow;
 pub mod history;
 pub mod living;
 mod poll;
+pub mod portable;
 pub mod records;
 pub mod schedules;
 pub mod tokens;

@@ -6,6 +6,7 @@ use bus::service::Alive;
 use bus::{Bus, BusError};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// How long answers are waited for. Nobody knows how many there will be.
 const WITHIN: Duration = Duration::from_secs(1);
@@ -17,7 +18,7 @@ const MISSED: SignedDuration = SignedDuration::from_secs(8);
 const PREFIX: &str = "racktick-";
 
 /// A process that is alive.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RoleView {
     /// `worker`, `scheduler` or `dashboard`.
     pub role: String,

@@ -5,9 +5,13 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Cursor;
 use std::path::Path;
 
 use dashboard::history::{History, HistoryError};
+use dashboard::portable::{ExportError, ImportError, Imported, export, import};
+use model::action::{Action, Deed, RackEvent};
+use model::event::Fact;
 use rusqlite::Connection;
 use support::story::{Size, Teller};
 use support::{now, rows, spoil, write};
@@ -128,4 +132,190 @@ fn what_is_too_old_goes_as_if_it_had_never_been() {
         > 0
     {}
     assert!(rows(&fresh).into_iter().all(|(_, rows)| rows.is_empty()));
+}
+
+fn exported(file: &Path) -> Vec<u8> {
+    let history = History::existing(file).unwrap();
+    let mut lines = Vec::new();
+    let events = history.read(|reading| {
+        export(reading, &mut lines).map_err(|error| match error {
+            ExportError::Read(error) => error,
+            error => panic!("{error}"),
+        })
+    });
+    assert_eq!(
+        lines.iter().filter(|byte| **byte == b'\n').count() as u64,
+        events.unwrap() + 1
+    );
+    lines
+}
+
+fn imported(lines: &[u8], file: &Path) -> Result<Imported, ImportError> {
+    let mut writer = History::beside(file).unwrap();
+    import(&mut Cursor::new(lines), &mut writer)
+}
+
+#[test]
+fn an_export_folds_into_any_file_and_again_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let mut teller = Teller::new(51);
+    let story = teller.story(Size { cycles: 90, ..SIZE });
+    let muddled = teller.muddled(&story);
+    let kinds: BTreeMap<String, usize> = story.iter().fold(BTreeMap::new(), |mut kinds, event| {
+        let (about, what) = event.fact.words();
+        *kinds.entry(format!("{about}.{what}")).or_default() += 1;
+        kinds
+    });
+    // A job that is doubled is not in the story.
+    let lacking: Vec<_> = Fact::KINDS
+        .iter()
+        .filter(|kind| !kinds.contains_key(**kind))
+        .collect();
+    assert_eq!(lacking, [&"job.doubled"]);
+    let doubled = story.iter().find_map(|event| match &event.fact {
+        Fact::JobSubmitted { job, .. } => Some((event.clone(), job.clone())),
+        _ => None,
+    });
+    let (mut event, job) = doubled.unwrap();
+    event.fact = Fact::JobDoubled { job, entries: 2 };
+    let (_, mut writer) = History::open(&file("whole.db")).unwrap();
+    write(&mut writer, &muddled, 500);
+    let paused = RackEvent {
+        rack: event.rack.clone(),
+        action: Action {
+            at: event.time,
+            by: "ann".into(),
+            why: "the switch is being replaced".into(),
+            deed: Deed::Paused,
+        },
+    };
+    writer.fold(&[event], &[paused]).unwrap();
+    let (whole, lines) = (rows(&file("whole.db")), exported(&file("whole.db")));
+
+    // Into none, twice.
+    let first = imported(&lines, &file("fresh.db")).unwrap();
+    assert_eq!(first.learnt, first.events);
+    assert_eq!(first.events as usize, story.len() + 2);
+    assert_eq!(rows(&file("fresh.db")), whole);
+    assert_eq!(imported(&lines, &file("fresh.db")).unwrap().learnt, 0);
+    assert_eq!(rows(&file("fresh.db")), whole);
+    let position = History::open(&file("fresh.db")).unwrap().1.position();
+    assert_eq!(
+        position.unwrap(),
+        None,
+        "the stream is still to be followed"
+    );
+
+    // Into one that knows some of it, and goes on to be written meanwhile.
+    let (_, mut writer) = History::open(&file("half.db")).unwrap();
+    write(&mut writer, &story[story.len() / 2..], 300);
+    let before = writer.position().unwrap();
+    imported(&lines, &file("half.db")).unwrap();
+    assert_eq!(writer.position().unwrap(), before);
+    write(&mut writer, &story[..10], 5);
+    assert_eq!(rows(&file("half.db")), whole);
+    // Another order, and the same events.
+    let sorted = |lines: &[u8]| {
+        let mut lines: Vec<Vec<u8>> = lines
+            .split(|byte| *byte == b'\n')
+            .skip(1)
+            .map(<[u8]>::to_vec)
+            .collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&exported(&file("half.db"))), sorted(&lines));
+}
+
+#[test]
+fn an_export_that_cannot_be_trusted_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, into) = (folder.path().join("from.db"), folder.path().join("into.db"));
+    filled(&from);
+    let whole = String::from_utf8(exported(&from)).unwrap();
+    let lines: Vec<&str> = whole.lines().collect();
+    let without = |line: usize| {
+        let mut lines = lines.clone();
+        lines.remove(line);
+        lines.join("\n") + "\n"
+    };
+    let other_job = whole.replacen(
+        "\"job\":\"",
+        "\"job\":\"00000000-0000-0000-0000-000000000000\",\"x\":\"",
+        1,
+    );
+    let other_job_line = lines
+        .iter()
+        .position(|line| line.contains("\"job\":\""))
+        .unwrap()
+        + 1;
+    let cases = [
+        (String::new(), "this is no export of a history".to_owned()),
+        (
+            "{\"a letter\": 1}\n".into(),
+            "this is no export of a history".into(),
+        ),
+        (without(0), "this is no export of a history".into()),
+        (
+            whole.replacen("\"racktick_history\":1", "\"racktick_history\":9", 1),
+            "a later racktick wrote this export (version 9)".into(),
+        ),
+        (
+            without(7),
+            format!("line 1 says that {} events follow", lines.len() - 1),
+        ),
+        (
+            whole.clone() + lines[3] + "\n",
+            "the export is not whole".into(),
+        ),
+        // Cut off in the middle of its last line.
+        (
+            whole[..whole.len() - 20].into(),
+            format!("line {} is no event", lines.len()),
+        ),
+        (
+            whole.replacen(lines[5], "{\"specversion\":", 1),
+            "line 6 is no event".into(),
+        ),
+        (
+            other_job,
+            format!("line {other_job_line} is no event of racktick's"),
+        ),
+    ];
+    for (number, (text, wanted)) in cases.into_iter().enumerate() {
+        let error = imported(text.as_bytes(), &into).unwrap_err().to_string();
+        assert!(error.contains(&wanted), "{number}: {error}");
+        assert!(
+            rows(&into).into_iter().all(|(_, rows)| rows.is_empty()),
+            "{number}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_others_may_be_at_work_on_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    let error = History::existing(&file).unwrap_err();
+    assert!(matches!(error, HistoryError::Missing { .. }), "{error}");
+    filled(&file);
+    let connection = Connection::open(&file).unwrap();
+    for version in [1, 999] {
+        connection
+            .pragma_update(None, "user_version", version)
+            .unwrap();
+        for error in [
+            History::existing(&file).unwrap_err(),
+            History::beside(&file).unwrap_err(),
+        ] {
+            assert!(
+                error
+                    .to_string()
+                    .contains(&format!("it has version {version}")),
+                "{error}"
+            );
+        }
+    }
+    assert!(!folder.path().join("history.db.aside-1").exists());
 }

@@ -11,6 +11,7 @@ use bus::topology::{Retention as Kept, Topology, setup};
 use bus::{Bus, Outgoing};
 use dashboard::follow::{FollowError, Progress, follow};
 use dashboard::history::{History, HistoryError, Retention};
+use dashboard::portable::{export, import};
 use jiff::SignedDuration;
 use model::event::Event;
 use model::subject::stream;
@@ -249,6 +250,44 @@ async fn a_file_that_turns_out_to_be_damaged_is_made_anew_at_the_next_start() {
     assert!(files.path("history.db.aside-1").exists());
     let again = files.rebuilt(&bus, "history.db").await;
     assert_eq!(rows(&again), rows(&files.rebuilt(&bus, "rebuilt.db").await));
+}
+
+#[tokio::test]
+async fn what_the_stream_has_no_more_comes_back_from_an_export() {
+    let broker = Broker::start().await;
+    let (bus, files) = (broker.bus().await, Files::new());
+    let events = Teller::new(7).story(SIZE);
+    publish(&bus, &events).await;
+    let whole = rows(&files.rebuilt(&bus, "history.db").await);
+    let mut lines = Vec::new();
+    let history = History::existing(&files.path("history.db")).unwrap();
+    let exported = history.read(|reading| Ok(export(reading, &mut lines).unwrap()));
+    assert_eq!(exported.unwrap() as usize, events.len());
+    drop(history);
+
+    // The stream forgets the older half, and the file is lost.
+    let keep = events.len() / 2;
+    let purge = format!(r#"{{"keep":{keep}}}"#);
+    broker.request("$JS.API.STREAM.PURGE.EVENTS", purge).await;
+    for ending in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(files.path(&format!("history.db{ending}")));
+    }
+    let mut following = Following::start(&bus, &files.path("history.db"));
+    following.reach(&bus).await;
+    assert_ne!(rows(&files.path("history.db")), whole);
+    // While the follower is at work on the file.
+    let mut writer = History::beside(&files.path("history.db")).unwrap();
+    let imported = import(&mut std::io::Cursor::new(lines), &mut writer).unwrap();
+    assert_eq!(imported.learnt as usize, events.len() - keep);
+    let more = Teller::new(8).round(40, SIZE);
+    publish(&bus, &more).await;
+    following.reach(&bus).await;
+    following.stop().await;
+    let expected = files.path("expected.db");
+    let (_, mut writer) = History::open(&expected).unwrap();
+    support::write(&mut writer, &events, 1000);
+    support::write(&mut writer, &more, 1000);
+    assert_eq!(rows(&files.path("history.db")), rows(&expected));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::id::{CycleId, JobId};
 use crate::name::{MachineName, RackName};
@@ -13,7 +14,7 @@ use crate::outcome::Phase;
 pub const LONGEST_OUTPUT: usize = 64 << 10;
 
 /// The object itself, in JSON.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Evidence {
     /// Version of this form.
     pub v: u8,
@@ -35,7 +36,7 @@ pub struct Evidence {
 }
 
 /// The end of what a phase wrote, without secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Output {
     /// At most [`LONGEST_OUTPUT`] bytes.
     pub end: String,
@@ -44,7 +45,7 @@ pub struct Output {
 }
 
 /// What became of a job's evidence: part of its verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Keeping {
     /// It is in the bucket, for as long as that keeps it.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::name::{MachineName, RackName};
@@ -13,13 +14,19 @@ use crate::name::{MachineName, RackName};
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d0f_2f6a_5c1b_4c0e_9d53_7a1e_8b42_c9d0);
 
 /// One cycle: everything done for one tick of one rack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(transparent)]
+#[schema(value_type = String, format = "uuid")]
 pub struct CycleId(Uuid);
 
 /// One job that racktick submits. Testflinger stores it as we write it: lower case, with dashes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(transparent)]
+#[schema(value_type = String, format = "uuid")]
 pub struct JobId(Uuid);
 
 impl CycleId {

@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// The longest word that is kept, in bytes. Words of MAAS, such as `noble` and `hwe-24.04`, are much shorter.
 const LONGEST: usize = 128;
 
 /// What a job's document asks to be deployed. What it leaves out is for the device connector to choose.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Image {
     /// MAAS's word for the release or image, such as `noble`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,18 +4,21 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The longest name accepted, in bytes. MAAS keeps tag names below this, and a subject must stay short.
 const LONGEST: usize = 256;
 
 /// A rack: a MAAS tag name. Letters, digits, `_` and `-`, at most 256 characters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(value_type = String)]
 pub struct RackName(String);
 
 /// A machine: the short host name in MAAS, which is also the name of its Testflinger agent. Free text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(value_type = String)]
 pub struct MachineName(String);
 
 /// Why a name was refused. The text names the value.

@@ -5,9 +5,12 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// The end of one machine's part in one cycle. The first four are verdicts: what a finished job proved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Outcome {
     /// The machine deployed.
@@ -42,7 +45,7 @@ pub enum Outcome {
 }
 
 /// Why a machine did not deploy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailCause {
     /// A phase ended with a non-zero status.
@@ -56,7 +59,7 @@ pub enum FailCause {
 }
 
 /// Why there is no verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LostCause {
     /// It ran past its deadline and was cancelled by us.
@@ -66,7 +69,7 @@ pub enum LostCause {
 }
 
 /// A machine left alone, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Skip {
     /// The stable code.
     pub reason: SkipReason,
@@ -120,6 +123,17 @@ macro_rules! words {
                 match self { $(Self::$variant => concat!($($doc),+).trim_ascii(),)+ }
             }
         }
+
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                let words = Self::ALL.iter().map(|word| word.as_str());
+                let doc = concat!($($type_doc, "\n"),+).trim_ascii();
+                let schema = ObjectBuilder::new().schema_type(Type::String);
+                schema.enum_values(Some(words)).description(Some(doc)).into()
+            }
+        }
+
+        impl ToSchema for $type {}
 
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -223,7 +237,7 @@ impl Outcome {
 }
 
 /// How many machines of a cycle ended how.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Counts {
     /// By [`Outcome::word`].
     pub outcomes: BTreeMap<String, usize>,

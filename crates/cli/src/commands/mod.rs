@@ -10,6 +10,7 @@ pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod events;
 mod evidence;
+pub(crate) mod history;
 pub(crate) mod job;
 pub(crate) mod lab;
 pub(crate) mod machine;

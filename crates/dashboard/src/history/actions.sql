@@ -6,6 +6,7 @@ CREATE TABLE actions (
     at     INTEGER NOT NULL,
     by     TEXT NOT NULL,
     why    TEXT NOT NULL,
-    letter INTEGER                    -- the number of the dead letter it is about
+    letter INTEGER,                   -- the number of the dead letter it is about
+    body   BLOB NOT NULL              -- the event as it is told
 ) WITHOUT ROWID;
 CREATE INDEX actions_of_rack ON actions (rack, at);

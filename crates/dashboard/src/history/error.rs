@@ -39,6 +39,22 @@ pub enum HistoryError {
         #[source]
         source: rusqlite::Error,
     },
+    /// There is none.
+    #[error("there is no history file {path}")]
+    Missing {
+        /// Where.
+        path: PathBuf,
+    },
+    /// It is not to be put aside here, and it cannot be used as it is.
+    #[error(
+        "the history file {path} cannot be used as it is: {why}; `racktick dashboard` brings it up or makes it anew"
+    )]
+    NotAsItIs {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// A file that could not be read was in the way and could not be moved.
     #[error("the history file {path} cannot be read, nor be put aside as {aside}")]
     InTheWay {

@@ -77,6 +77,37 @@ pub(crate) fn open(path: &Path) -> Result<Connection, HistoryError> {
     }
 }
 
+/// Whether a file can be used as it is, perhaps beside a dashboard that is at work on it: it is neither brought up nor
+/// put aside.
+pub(crate) fn usable(path: &Path) -> Result<(), HistoryError> {
+    if !path.exists() {
+        return Err(HistoryError::Missing {
+            path: path.to_owned(),
+        });
+    }
+    let version = open_to_read(path)
+        .map_err(Unusable::from)
+        .and_then(|connection| check(&connection));
+    let why = match version {
+        Ok(version) if version == MIGRATIONS.len() => return Ok(()),
+        Ok(version) => format!(
+            "it has version {version}, and this racktick goes on with version {}",
+            MIGRATIONS.len()
+        ),
+        Err(Unusable::Content(why)) => why,
+        Err(Unusable::Error(source)) => {
+            return Err(HistoryError::Open {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    Err(HistoryError::NotAsItIs {
+        path: path.to_owned(),
+        why,
+    })
+}
+
 fn try_open(path: &Path) -> Result<Connection, Unusable> {
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;

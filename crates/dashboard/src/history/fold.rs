@@ -97,8 +97,8 @@ impl<'c> Fold<'c> {
                  WHERE cycle = ?1 AND machine = ?2",
             )?,
             action: prepare(
-                "INSERT INTO actions (id, rack, what, at, by, why, letter) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-                 ON CONFLICT (id) DO UPDATE SET at = excluded.at, by = excluded.by, why = excluded.why
+                "INSERT INTO actions (id, rack, what, at, by, why, letter, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 ON CONFLICT (id) DO UPDATE SET at = excluded.at, by = excluded.by, why = excluded.why, body = excluded.body
                  WHERE (excluded.at, excluded.by, excluded.why) < (at, by, why)",
             )?,
             connection,
@@ -112,13 +112,12 @@ impl<'c> Fold<'c> {
         self.outcomes.finish()
     }
 
-    /// Writes what an event says. False when it was known already, or is none that racktick publishes: a job's id
-    /// follows from its cycle and its machine.
+    /// Writes what an event says. False when it was known already, or is none that racktick publishes.
     pub(crate) fn apply(&mut self, event: &Event) -> Result<bool> {
-        let about = job(&event.fact);
-        if about.is_some_and(|about| about.job != JobId::of(event.cycle, &about.machine)) {
+        if !is_ours(event) {
             return Ok(false);
         }
+        let about = job(&event.fact);
         let cycle = &event.cycle.to_bytes();
         let machine = event.fact.machine().map_or("", MachineName::as_str);
         let (rack, at) = (event.rack.as_str(), nanos(event.time));
@@ -160,9 +159,10 @@ impl<'c> Fold<'c> {
         let (id, what, at) = (event.id(), action.deed.word(), nanos(action.at));
         let kind = format!("rack.{what}");
         let letter = action.deed.letter().map(|letter| letter.number);
-        let written = self
-            .action
-            .execute(params![id, rack, what, at, action.by, action.why, letter])?;
+        let body = event.to_json();
+        let written = self.action.execute(params![
+            id, rack, what, at, action.by, action.why, letter, body
+        ])?;
         let known = self
             .event
             .execute(params![NO_CYCLE, "", kind, id, rack, at])?
@@ -371,6 +371,11 @@ impl<'c> Fold<'c> {
         )?;
         Ok(())
     }
+}
+
+/// Whether racktick may have published this: a job's id follows from its cycle and its machine.
+pub(crate) fn is_ours(event: &Event) -> bool {
+    job(&event.fact).is_none_or(|about| about.job == JobId::of(event.cycle, &about.machine))
 }
 
 fn job(fact: &Fact) -> Option<&Job> {

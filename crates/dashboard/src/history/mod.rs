@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 pub use error::HistoryError;
+pub(crate) use fold::is_ours;
 pub(crate) use outcomes::standing_at;
 pub use retention::Retention;
 pub use writer::{Batch, Position, Writer};
@@ -64,6 +65,34 @@ impl History {
             },
             writer,
         ))
+    }
+
+    /// Opens a file that is there, as it is, for reading alone. A dashboard may be at work on it.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged, of another version or of another program.
+    pub fn existing(path: &Path) -> Result<Self, HistoryError> {
+        file::usable(path)?;
+        let inner = Inner {
+            path: path.to_owned(),
+            idle: Mutex::default(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Opens a file as it is to fold into it what is not from the stream, and makes it when it is not there. A dashboard
+    /// may be at work on it.
+    ///
+    /// # Errors
+    /// When it is damaged, of another version or of another program; when it must not be written.
+    pub fn beside(path: &Path) -> Result<Writer, HistoryError> {
+        match file::usable(path) {
+            Ok(()) | Err(HistoryError::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Writer::new(path.to_owned(), file::open(path)?))
     }
 
     /// Asks the file, as of now. Blocks: from asynchronous code use [`History::ask`].

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use model::action::RackEvent;
 use model::event::Event;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::error::HistoryError;
 use super::file;
@@ -80,6 +80,35 @@ impl Writer {
             .map_err(|error| HistoryError::using(&self.path, error))
     }
 
+    /// Folds events in that are not from the stream: how far that was followed stays what it is. Says how many of them
+    /// were not known before.
+    ///
+    /// # Errors
+    /// When the file cannot be written; then none of them is in it.
+    pub fn fold(&mut self, events: &[Event], actions: &[RackEvent]) -> Result<usize, HistoryError> {
+        self.try_fold(events, actions)
+            .map_err(|error| HistoryError::using(&self.path, error))
+    }
+
+    fn try_fold(&mut self, events: &[Event], actions: &[RackEvent]) -> rusqlite::Result<usize> {
+        let transaction = self.begin()?;
+        let fresh = fold(&transaction, events, actions)?;
+        if let Some(newest) = newest(events, actions) {
+            transaction.execute(
+                "UPDATE position SET newest = ?1 WHERE newest IS NULL OR newest < ?1",
+                [newest],
+            )?;
+        }
+        transaction.commit()?;
+        Ok(fresh)
+    }
+
+    /// Waits for others that write, so that what is read here is still true when it is written upon.
+    fn begin(&mut self) -> rusqlite::Result<Transaction<'_>> {
+        self.connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+    }
+
     /// Puts the file aside, so that the next one to open it makes it anew. For a file that turned out to be damaged.
     ///
     /// # Errors
@@ -90,21 +119,9 @@ impl Writer {
     }
 
     fn try_write(&mut self, batch: &Batch, now: Timestamp) -> rusqlite::Result<usize> {
-        let transaction = self.connection.transaction()?;
-        let mut fold = Fold::new(&transaction)?;
-        let mut fresh = 0;
-        for event in &batch.events {
-            fresh += usize::from(fold.apply(event)?);
-        }
-        for event in &batch.actions {
-            fresh += usize::from(fold.apply_action(event)?);
-        }
-        fold.finish()?;
-        let times = batch.events.iter().map(|event| event.time);
-        let newest = times
-            .chain(batch.actions.iter().map(|event| event.action.at))
-            .map(nanos)
-            .max();
+        let transaction = self.begin()?;
+        let fresh = fold(&transaction, &batch.events, &batch.actions)?;
+        let newest = newest(&batch.events, &batch.actions);
         transaction.execute(
             "INSERT INTO position (one, stream_created, sequence, stored_at, newest, ignored, at)
              VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)
@@ -136,7 +153,7 @@ impl Writer {
     }
 
     fn try_forget(&mut self, before: Timestamp) -> rusqlite::Result<usize> {
-        let transaction = self.connection.transaction()?;
+        let transaction = self.begin()?;
         let old = transaction
             .prepare("SELECT cycle FROM cycles WHERE at < ?1 ORDER BY at LIMIT ?2")?
             .query_map(params![nanos(before), FORGET_AT_ONCE], |row| row.get(0))?
@@ -182,4 +199,29 @@ impl Writer {
         transaction.commit()?;
         Ok(old.len())
     }
+}
+
+fn fold(
+    connection: &Connection,
+    events: &[Event],
+    actions: &[RackEvent],
+) -> rusqlite::Result<usize> {
+    let mut fold = Fold::new(connection)?;
+    let mut fresh = 0;
+    for event in events {
+        fresh += usize::from(fold.apply(event)?);
+    }
+    for event in actions {
+        fresh += usize::from(fold.apply_action(event)?);
+    }
+    fold.finish()?;
+    Ok(fresh)
+}
+
+fn newest(events: &[Event], actions: &[RackEvent]) -> Option<i64> {
+    let times = events.iter().map(|event| event.time);
+    times
+        .chain(actions.iter().map(|event| event.action.at))
+        .map(nanos)
+        .max()
 }

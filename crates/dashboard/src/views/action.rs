@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use model::name::RackName;
 use rusqlite::{Result, params};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::row;
 use crate::history::Reading;
 
 /// Something that somebody did to a rack.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ActionView {
     /// When.
     pub at: Timestamp,

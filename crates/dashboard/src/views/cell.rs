@@ -8,6 +8,7 @@ use model::name::{MachineName, RackName};
 use model::outcome::{Skip, SkipReason};
 use rusqlite::{Params, Result, Row, params_from_iter};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::job::Verdict;
 use super::row;
@@ -15,7 +16,7 @@ use crate::history::standing::Health;
 use crate::history::{Reading, standing_at};
 
 /// A machine in one cell.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Cell {
     /// The machine.
     pub machine: MachineName,
@@ -36,7 +37,7 @@ pub struct Cell {
 }
 
 /// The job that has a machine now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CurrentJob {
     /// The job.
     pub job: JobId,
@@ -51,7 +52,7 @@ pub struct CurrentJob {
 }
 
 /// The latest decision about a machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LastDecision {
     /// The cycle that decided.
     pub cycle: CycleId,

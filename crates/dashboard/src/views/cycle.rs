@@ -10,6 +10,7 @@ use model::name::{MachineName, RackName};
 use model::outcome::{Counts, Outcome, Skip, SkipReason};
 use rusqlite::{OptionalExtension, Result, Row, params};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::event::EventView;
 use super::job::{JobSummary, SUMMARY, summary};
@@ -18,7 +19,7 @@ use crate::history::Reading;
 use crate::history::time::{nanos, span};
 
 /// How far a cycle is. On the wire the time it ended is `ended_at`: its summary, of which it is a part, has an `at`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum CycleState {
     /// It was started, and nothing is decided yet.
@@ -32,6 +33,7 @@ pub enum CycleState {
         at: Timestamp,
         /// From the tick to the last outcome.
         #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+        #[schema(value_type = String)]
         duration: Duration,
     },
     /// The rack's machines could not be learnt in time.
@@ -57,7 +59,7 @@ pub enum CycleState {
 }
 
 /// A cycle in a line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CycleSummary {
     /// The cycle.
     pub cycle: CycleId,
@@ -84,7 +86,7 @@ pub struct CycleSummary {
 }
 
 /// An attempt to plan a cycle that came to nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Retry {
     /// Which attempt, from 1.
     pub attempt: u32,
@@ -99,7 +101,7 @@ pub struct Retry {
 }
 
 /// What a cycle decided about a machine, and what became of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Decision {
     /// The cycle.
     pub cycle: CycleId,
@@ -116,7 +118,7 @@ pub struct Decision {
 }
 
 /// Everything about one cycle.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CycleView {
     /// As of when.
     pub as_of: AsOf,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::job::JobView;
 use crate::words;
@@ -14,7 +15,7 @@ const FACTOR: u32 = 2;
 const NOTHING: Duration = Duration::from_secs(120);
 
 /// One thing about both jobs, in words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Difference {
     /// What: `distro`, `kernel`, a field of the device, a phase, `in all`.
     pub what: String,

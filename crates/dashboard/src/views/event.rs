@@ -6,13 +6,14 @@ use model::name::{MachineName, RackName};
 use rusqlite::types::ToSql;
 use rusqlite::{Params, Result, Row};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::place::Place;
 use super::{AsOf, Cursor, Page, row};
 use crate::history::Reading;
 
 /// An event in a line. Its body is in the event stream, as long as that keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EventView {
     /// When it happened.
     pub at: Timestamp,
@@ -38,7 +39,8 @@ pub struct EventView {
 }
 
 /// Which events are wanted. What is not set is not asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct EventFilter {
     /// Of this rack.
     pub rack: Option<RackName>,
@@ -51,11 +53,12 @@ pub struct EventFilter {
 }
 
 /// A page of events.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Events {
     /// As of when.
     pub as_of: AsOf,
     /// From here on, what is not in the list yet is followed.
+    #[schema(value_type = String)]
     pub last_event_id: Place,
     /// The events, the newest first.
     #[serde(flatten)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use model::name::RackName;
 use rusqlite::{OptionalExtension, Result};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::AsOf;
 use super::cell::{Cell, Cells, worst_first};
@@ -13,7 +14,7 @@ use crate::history::Reading;
 use crate::history::standing::Health;
 
 /// All racks with their machines.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Fleet {
     /// As of when.
     pub as_of: AsOf,
@@ -24,7 +25,7 @@ pub struct Fleet {
 }
 
 /// A fleet in a line. A machine that several racks have is counted once, with its worst health.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Totals {
     /// How many racks.
     pub racks: usize,
@@ -39,7 +40,7 @@ pub struct Totals {
 }
 
 /// A rack on the fleet's page.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RackCard {
     /// The rack.
     pub rack: RackName,

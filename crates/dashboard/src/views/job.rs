@@ -11,13 +11,14 @@ use rusqlite::{OptionalExtension, Result, Row, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 use super::phase::{PhaseView, phases};
 use super::{AsOf, row};
 use crate::history::Reading;
 
 /// A job in a line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobSummary {
     /// The job.
     pub job: JobId,
@@ -46,7 +47,7 @@ pub struct JobSummary {
 }
 
 /// Testflinger had a job more often than it should.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Doubled {
     /// When that was seen.
     pub at: Timestamp,
@@ -55,7 +56,7 @@ pub struct Doubled {
 }
 
 /// An outcome in a machine's history.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Verdict {
     /// The job.
     pub job: JobId,
@@ -68,7 +69,7 @@ pub struct Verdict {
 }
 
 /// A look that saw another state than the one before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Look {
     /// Testflinger's word.
     pub state: String,
@@ -77,7 +78,7 @@ pub struct Look {
 }
 
 /// Everything about one job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobView {
     /// As of when.
     pub as_of: AsOf,

@@ -4,6 +4,7 @@ use model::id::JobId;
 use model::name::{MachineName, RackName};
 use rusqlite::{OptionalExtension, Result, params};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::cell::{Cell, Cells};
 use super::cycle::Decision;
@@ -17,7 +18,7 @@ use crate::history::Reading;
 const DECISIONS: usize = 30;
 
 /// Everything about one machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MachineView {
     /// As of when.
     pub as_of: AsOf,

@@ -14,12 +14,14 @@ mod phase;
 mod place;
 mod rack;
 mod row;
+mod told;
 mod trends;
 mod verdict;
 
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use action::ActionView;
 pub(crate) use cell::worst_first;
@@ -44,7 +46,7 @@ use crate::history::Reading;
 use crate::history::time::time;
 
 /// As of when an answer is true.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AsOf {
     /// When the history was written last: at the latest then it knew all that the event stream held. `None`: never.
     pub at: Option<Timestamp>,

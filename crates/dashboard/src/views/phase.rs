@@ -6,11 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use model::outcome::Phase;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::job::Look;
 
 /// A phase of a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PhaseView {
     /// Which.
     pub phase: Phase,
@@ -19,6 +20,7 @@ pub struct PhaseView {
     pub seen_at: Option<Timestamp>,
     /// From there to the first look that saw another state, or to the job's end. As rough as the looks are far apart.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional")]
+    #[schema(value_type = Option<String>)]
     pub lasted: Option<Duration>,
     /// Its exit status; `None`: it is not over, or nobody knows.
     pub status: Option<i64>,

@@ -4,6 +4,7 @@ use model::id::JobId;
 use model::name::{MachineName, RackName};
 use rusqlite::{Result, params};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::action::ActionView;
 use super::cell::{Cell, Cells, worst_first};
@@ -24,7 +25,7 @@ pub(crate) const CYCLES: usize = 20;
 
 /// Everything that events tell of one rack. Its schedule, policy, pause and next slot are not in events: they are in the
 /// bucket `racks`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RackView {
     /// As of when.
     pub as_of: AsOf,
@@ -41,7 +42,7 @@ pub struct RackView {
 }
 
 /// A machine of a rack.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RackMachine {
     /// How it is.
     #[serde(flatten)]

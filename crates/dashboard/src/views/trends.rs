@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use model::name::{MachineName, RackName};
 use rusqlite::{Result, params};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::cell::{Cell, Cells};
 use super::{AsOf, row};
@@ -20,7 +21,7 @@ use crate::history::time::{nanos, time};
 const RANKED: usize = 20;
 
 /// How the fleet did in a span of time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Trends {
     /// As of when.
     pub as_of: AsOf,
@@ -35,7 +36,7 @@ pub struct Trends {
 }
 
 /// What became of a rack's jobs on one day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Day {
     /// The day, in UTC.
     pub day: Date,
@@ -46,7 +47,7 @@ pub struct Day {
 }
 
 /// A machine that cannot make up its mind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Flaky {
     /// The machine.
     pub machine: MachineName,

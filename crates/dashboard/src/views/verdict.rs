@@ -12,6 +12,7 @@ use model::outcome::Outcome;
 use rusqlite::types::ToSql;
 use rusqlite::{Result, Row};
 use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
 use super::Cursor;
 use super::row::{self, OUTCOME};
@@ -38,15 +39,18 @@ pub struct JobOver {
 }
 
 /// Which jobs are wanted. What is not set is not asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct OverFilter {
     /// Of this rack.
     pub rack: Option<RackName>,
     /// Of this machine.
     pub machine: Option<MachineName>,
     /// Over at this time or later.
+    #[param(value_type = Option<String>)]
     pub since: Option<When>,
     /// Over before this time.
+    #[param(value_type = Option<String>)]
     pub until: Option<When>,
 }
 

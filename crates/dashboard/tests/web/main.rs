@@ -6,6 +6,7 @@ mod access;
 mod actions;
 mod api;
 mod dashboard;
+mod document;
 mod events;
 mod evidence;
 mod live;

@@ -1,5 +1,6 @@
 //! The same answers as JSON, under `/api/v1`.
 
+mod document;
 mod follow;
 mod verdicts;
 mod view;
@@ -15,12 +16,16 @@ use axum::http::header::{
 };
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Json, Router};
 use jiff::Timestamp;
+use model::evidence::Evidence;
+use model::id::{CycleId, JobId};
 use model::name::{MachineName, RackName};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::{IntoParams, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::access::Visitor;
 use super::etag;
@@ -28,7 +33,11 @@ use super::pages::trends::Span;
 use super::problem::Problem;
 use super::site::{Moment, Site};
 use crate::evidence::{Found, missing};
-use crate::views::{Cursor, EventFilter, List, OverFilter, Page, Place};
+use crate::views::{
+    Cursor, CycleSummary, CycleView, Decision, EventFilter, Events, Fleet, JobView, List,
+    MachineView, OverFilter, Page, Place, RackView, Trends,
+};
+use document::{NotNow, Otherwise, Same, Unknown};
 use view::{System, View};
 
 /// How many entries a page has unless it is said, and how many at most.
@@ -37,28 +46,40 @@ const LIMIT: (usize, usize) = (100, 1000);
 type Answer = Result<Response, Problem>;
 
 pub(super) fn routes() -> Router<Site> {
-    Router::new()
-        .route("/fleet", get(fleet))
-        .route("/racks", get(racks))
-        .route("/racks/{rack}", get(rack))
-        .route("/racks/{rack}/cycles", get(cycles_of))
-        .route("/cycles", get(cycles))
-        .route("/cycles/{cycle}", get(cycle))
-        .route("/machines/{machine}", get(machine))
-        .route("/machines/{machine}/decisions", get(decisions))
-        .route("/jobs/{job}", get(job))
-        .route("/jobs/{job}/evidence", get(evidence))
-        .route("/events", get(events))
-        .route("/verdicts.csv", get(verdicts))
-        .route("/trends", get(trends))
-        .route("/system", get(system))
+    let routes: Router<Site> = described().into();
+    routes
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
 }
 
+/// The routes, each with what it says of itself.
+fn described() -> OpenApiRouter<Site> {
+    OpenApiRouter::with_openapi(document::Said::openapi())
+        .routes(routes!(fleet))
+        .routes(routes!(racks))
+        .routes(routes!(rack))
+        .routes(routes!(cycles_of))
+        .routes(routes!(cycles))
+        .routes(routes!(cycle))
+        .routes(routes!(machine))
+        .routes(routes!(decisions))
+        .routes(routes!(job))
+        .routes(routes!(evidence))
+        .routes(routes!(events))
+        .routes(routes!(verdicts))
+        .routes(routes!(trends))
+        .routes(routes!(system))
+        .routes(routes!(document::document))
+}
+
 /// Which part of a list.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Piece {
+    /// What `next` of the piece before said.
+    #[param(value_type = Option<String>)]
     after: Option<Cursor>,
+    /// How many at most: 100 unless it is said, and never more than 1000.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -179,10 +200,22 @@ fn listed<T>(moment: &Moment, page: rusqlite::Result<Page<T>>) -> rusqlite::Resu
     })
 }
 
+/// All racks with their machines.
+#[utoipa::path(
+    get,
+    path = "/fleet",
+    responses((status = 200, body = Fleet, description = "All racks with their machines."), Same, Otherwise)
+)]
 async fn fleet(State(site): State<Site>) -> Answer {
     answer(site, |moment| moment.reading.fleet()).await
 }
 
+/// The racks that any event told of, by name.
+#[utoipa::path(
+    get,
+    path = "/racks",
+    responses((status = 200, body = List<RackName>, description = "The racks that any event told of, by name."), Same, Otherwise)
+)]
 async fn racks(State(site): State<Site>) -> Answer {
     answer(site, |moment| {
         let racks = moment.reading.racks()?;
@@ -197,11 +230,25 @@ async fn racks(State(site): State<Site>) -> Answer {
     .await
 }
 
+/// One rack.
+#[utoipa::path(
+    get,
+    path = "/racks/{rack}",
+    params(("rack" = RackName, Path, description = "The rack")),
+    responses((status = 200, body = RackView, description = "One rack."), Same, Otherwise, Unknown)
+)]
 async fn rack(State(site): State<Site>, Path(rack): Path<String>) -> Answer {
     let rack: RackName = named(&rack)?;
     one(site, move |moment| moment.reading.rack(&rack)).await
 }
 
+/// The cycles of a rack, the newest first.
+#[utoipa::path(
+    get,
+    path = "/racks/{rack}/cycles",
+    params(("rack" = RackName, Path, description = "The rack"), Piece),
+    responses((status = 200, body = List<CycleSummary>, description = "The cycles of a rack, the newest first."), Same, Otherwise)
+)]
 async fn cycles_of(
     State(site): State<Site>,
     Path(rack): Path<String>,
@@ -215,6 +262,13 @@ async fn cycles_of(
     .await
 }
 
+/// All cycles, the newest first.
+#[utoipa::path(
+    get,
+    path = "/cycles",
+    params(Piece),
+    responses((status = 200, body = List<CycleSummary>, description = "All cycles, the newest first."), Same, Otherwise)
+)]
 async fn cycles(State(site): State<Site>, Asked(piece): Asked<Piece>) -> Answer {
     answer(site, move |moment| {
         let (after, limit) = (piece.after, piece.limit());
@@ -223,16 +277,37 @@ async fn cycles(State(site): State<Site>, Asked(piece): Asked<Piece>) -> Answer 
     .await
 }
 
+/// One cycle with its decisions.
+#[utoipa::path(
+    get,
+    path = "/cycles/{cycle}",
+    params(("cycle" = CycleId, Path, description = "The cycle")),
+    responses((status = 200, body = CycleView, description = "One cycle with its decisions."), Same, Otherwise, Unknown)
+)]
 async fn cycle(State(site): State<Site>, Path(cycle): Path<String>) -> Answer {
     let cycle = named(&cycle)?;
     one(site, move |moment| moment.reading.cycle(cycle)).await
 }
 
+/// One machine.
+#[utoipa::path(
+    get,
+    path = "/machines/{machine}",
+    params(("machine" = MachineName, Path, description = "The machine")),
+    responses((status = 200, body = MachineView, description = "One machine."), Same, Otherwise, Unknown)
+)]
 async fn machine(State(site): State<Site>, Path(machine): Path<String>) -> Answer {
     let machine: MachineName = named(&machine)?;
     one(site, move |moment| moment.reading.machine(&machine)).await
 }
 
+/// What cycles decided about a machine, the newest first.
+#[utoipa::path(
+    get,
+    path = "/machines/{machine}/decisions",
+    params(("machine" = MachineName, Path, description = "The machine"), Piece),
+    responses((status = 200, body = List<Decision>, description = "What cycles decided about a machine, the newest first."), Same, Otherwise)
+)]
 async fn decisions(
     State(site): State<Site>,
     Path(machine): Path<String>,
@@ -249,11 +324,25 @@ async fn decisions(
     .await
 }
 
+/// One job.
+#[utoipa::path(
+    get,
+    path = "/jobs/{job}",
+    params(("job" = JobId, Path, description = "The job")),
+    responses((status = 200, body = JobView, description = "One job."), Same, Otherwise, Unknown)
+)]
 async fn job(State(site): State<Site>, Path(job): Path<String>) -> Answer {
     let job = named(&job)?;
     one(site, move |moment| moment.reading.job(job)).await
 }
 
+/// What is kept of a job that did not pass.
+#[utoipa::path(
+    get,
+    path = "/jobs/{job}/evidence",
+    params(("job" = JobId, Path, description = "The job")),
+    responses((status = 200, body = Evidence, description = "What is kept of a job that did not pass."), Otherwise, Unknown, NotNow)
+)]
 async fn evidence(State(site): State<Site>, Path(job): Path<String>) -> Answer {
     let job = named(&job)?;
     let question = site.ask(move |moment| {
@@ -285,11 +374,34 @@ async fn evidence(State(site): State<Site>, Path(job): Path<String>) -> Answer {
 }
 
 /// Where to go on with following events, for who cannot send a header.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Following {
+    /// After which event a follower goes on; the header `Last-Event-ID` counts more.
+    #[param(value_type = Option<String>)]
     last_event_id: Option<Place>,
 }
 
+/// What happened, the newest first; asked for as an event stream, what happens from now on.
+#[utoipa::path(
+    get,
+    path = "/events",
+    params(
+        EventFilter,
+        Piece,
+        Following,
+        ("Last-Event-ID" = Option<String>, Header, description = "After which event a follower goes on")
+    ),
+    responses(
+        (
+            status = 200,
+            description = "What happened. Each event of a stream has the form of an entry of `items`.",
+            content((Events = "application/json"), (String = "text/event-stream"))
+        ),
+        Same,
+        Otherwise
+    )
+)]
 async fn events(
     State(site): State<Site>,
     headers: HeaderMap,
@@ -319,10 +431,23 @@ async fn events(
     Ok(answer)
 }
 
+/// What became of every job, the newest first, as of RFC 4180.
+#[utoipa::path(
+    get,
+    path = "/verdicts.csv",
+    params(OverFilter),
+    responses((status = 200, body = String, content_type = "text/csv", description = "A line per job."), Otherwise)
+)]
 async fn verdicts(State(site): State<Site>, Asked(filter): Asked<OverFilter>) -> Answer {
     verdicts::answer(site, filter).await
 }
 
+/// How the broker stands.
+#[utoipa::path(
+    get,
+    path = "/system",
+    responses((status = 200, body = System, description = "How the broker stands."), Same, Otherwise)
+)]
 async fn system(State(site): State<Site>) -> Answer {
     let asked = answer(site, |moment| {
         Ok(System {
@@ -333,6 +458,13 @@ async fn system(State(site): State<Site>) -> Answer {
     asked.await
 }
 
+/// How the fleet did over days.
+#[utoipa::path(
+    get,
+    path = "/trends",
+    params(Span),
+    responses((status = 200, body = Trends, description = "How the fleet did over days."), Same, Otherwise)
+)]
 async fn trends(State(site): State<Site>, Asked(span): Asked<Span>) -> Answer {
     if !span.is_sensible() {
         return Err(bad("`days` is a number from 1 to 3650"));

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::broker::BrokerView;
 use crate::views::{AsOf, CycleView, Events, Fleet, JobView, List, MachineView, RackView, Trends};
@@ -69,7 +70,7 @@ impl<T: Serialize + Send + 'static> View for List<T> {
 }
 
 /// How the broker stands, and what the history knows of claims.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct System {
     #[serde(flatten)]
     pub(super) broker: BrokerView,

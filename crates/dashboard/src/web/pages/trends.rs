@@ -10,6 +10,7 @@ use maud::{Markup, html};
 use model::name::RackName;
 use rusqlite::Result;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::super::site::{Client, Moment, Site};
 use super::parts::{health, machine_link, rack_link, since};
@@ -24,8 +25,11 @@ const SPANS: [u16; 4] = [7, 30, 90, 365];
 /// How wide the column of a day is, and how high the chart.
 const DAY: (usize, usize) = (10, 40);
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in super::super) struct Span {
+    /// How many days.
+    #[param(minimum = 1, maximum = 3650, default = 30)]
     #[serde(default = "Span::default_days")]
     days: u16,
 }
