@@ -12,6 +12,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 use crate::dashboard::{Dashboard, SIZE};
+use crate::evidence;
 use crate::support::story::Teller;
 
 const HERE: &str = "memory:///openapi.json";
@@ -54,7 +55,14 @@ impl Described {
 
 #[tokio::test]
 async fn every_answer_is_as_it_is_described() {
-    let dashboard = Dashboard::start_for(&Teller::new(41).story(SIZE), false).await;
+    let object = evidence::object(6);
+    let mut story = Teller::new(41).story(SIZE);
+    let kept = Some(evidence::kept(&object));
+    story.extend(evidence::ran(6, 60, "noble", evidence::failed(), kept));
+    let dashboard = Dashboard::start_for(&story, false).await;
+    let job = evidence::job(6).to_string();
+    let objects = dashboard.ledger.bus().objects("evidence");
+    objects.put(&job, &object).await.unwrap();
     let token = dashboard
         .tokens
         .add("ann", Role::Viewer, Timestamp::now())
@@ -69,7 +77,9 @@ async fn every_answer_is_as_it_is_described() {
     assert!(described.0["openapi"].as_str().unwrap().starts_with("3.1."));
     assert_eq!(described.0["servers"][0]["url"], "/api/v1");
 
-    let event = &json("/events?kind=job.finished").await["items"][0];
+    let events = json("/events?kind=job.finished&limit=1000").await;
+    let mut events = events["items"].as_array().unwrap().iter();
+    let event = events.find(|event| event["job"] == job).unwrap();
     let text = |name: &str| event[name].as_str().unwrap().to_owned();
     let names = BTreeMap::from([
         ("rack", text("rack")),

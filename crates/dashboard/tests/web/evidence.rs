@@ -27,12 +27,12 @@ fn slot(hour: i64) -> Timestamp {
     "2026-11-27T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hour)
 }
 
-fn job(hour: i64) -> JobId {
+pub(crate) fn job(hour: i64) -> JobId {
     JobId::of(CycleId::of_slot(&rack(), slot(hour)), &machine())
 }
 
 /// A job that provisions for so many minutes.
-fn ran(
+pub(crate) fn ran(
     hour: i64,
     minutes: i64,
     distro: &str,
@@ -75,7 +75,7 @@ fn ran(
     told.into()
 }
 
-fn failed() -> Outcome {
+pub(crate) fn failed() -> Outcome {
     Outcome::Failed {
         cause: FailCause::Phase,
         phase: Some(Phase::Provision),
@@ -84,7 +84,7 @@ fn failed() -> Outcome {
 }
 
 /// The object of the job that failed.
-fn object(hour: i64) -> Object {
+pub(crate) fn object(hour: i64) -> Object {
     let lines: String = (1..=100).map(|line| format!("line {line}\n")).collect();
     let evidence = Evidence {
         v: Evidence::VERSION,
@@ -106,7 +106,7 @@ fn object(hour: i64) -> Object {
     Object::new(serde_json::to_vec(&evidence).unwrap())
 }
 
-fn kept(object: &Object) -> Keeping {
+pub(crate) fn kept(object: &Object) -> Keeping {
     Keeping::Kept {
         digest: object.digest.clone(),
         size: object.content.len() as u64,
