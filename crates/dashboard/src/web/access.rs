@@ -77,9 +77,10 @@ impl Visitor {
     }
 
     /// Visitors of the same audience see the same parts of a page.
-    pub(super) fn audience(&self) -> Option<(String, String)> {
-        let (name, seal) = self.operator()?;
-        Some((name.to_owned(), seal.to_owned()))
+    pub(super) fn audience(&self) -> Option<(Role, String)> {
+        let (_, seal) = self.operator()?;
+        let role = self.0.as_ref()?.holder.role;
+        Some((role, seal.to_owned()))
     }
 }
 

@@ -18,6 +18,7 @@ use super::access::Visitor;
 use super::pages::{self, Page};
 use super::site::{Moment, Site};
 use super::stand::{Made, Stand};
+use crate::tokens::Role;
 
 /// Changes closer together than this are sent as one.
 const NOT_MORE_OFTEN: Duration = Duration::from_millis(500);
@@ -37,7 +38,7 @@ type Make = dyn Fn(&Moment) -> rusqlite::Result<Option<Page>> + Send + Sync;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     address: String,
-    audience: Option<(String, String)>,
+    audience: Option<(Role, String)>,
 }
 
 /// A page that is open: as it was made last, and the wish for it to be made anew.
