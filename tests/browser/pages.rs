@@ -246,18 +246,19 @@ async fn is_whole_without_script(browser: &Browser, root: &str, pages: &[(&str, 
     browser.allow_scripts(true).await;
 }
 
-/// An automatic checker finds nothing, in neither colours.
+/// An automatic checker finds nothing, in neither colours, and neither on a wide screen nor on a telephone.
 async fn is_usable_by_all(browser: &Browser, pages: &[(&str, String)]) {
     let checker = axe::checker().await;
     let mut found = Vec::new();
-    for scheme in ["light", "dark"] {
+    for (scheme, width) in [("light", 1280), ("dark", 390)] {
         browser.prefer(scheme).await;
+        browser.size(width, 900).await;
         for (name, url) in pages {
             browser.open(url).await;
             browser.run(&checker).await;
             let violations = browser.eval_later(axe::CHECK).await;
             for violation in violations.as_array().unwrap() {
-                found.push(format!("{name}, {scheme}: {violation}"));
+                found.push(format!("{name}, {scheme}, {width}: {violation}"));
             }
         }
     }

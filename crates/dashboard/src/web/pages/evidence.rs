@@ -62,7 +62,7 @@ pub(super) fn differences(all: &[Difference]) -> Markup {
     html! {
         @if !all.is_empty() {
             h3 { "What differs" }
-            div.wide { table {
+            div.wide tabindex="0" { table {
                 thead { tr { th { "what" } th { "failed" } th { "passed" } th { "difference" } } }
                 tbody { @for row in all {
                     tr {

@@ -93,7 +93,7 @@ pub(super) fn phases(phases: &[PhaseView]) -> Markup {
         .unwrap_or_default();
     html! {
         @if phases.is_empty() { p.quiet { "no phase was seen" } } @else {
-            div.wide { table {
+            div.wide tabindex="0" { table {
                 thead { tr { th { "phase" } th { "result" } th colspan="2" { "took about" } } }
                 tbody { @for phase in phases {
                     tr {

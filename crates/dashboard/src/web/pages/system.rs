@@ -54,7 +54,7 @@ fn roles(broker: &BrokerView) -> Markup {
         @for needed in NEEDED.iter().filter(|needed| roles.iter().all(|role| role.role != **needed)) {
             p { span.badge.failed { "✖ no " (needed) " answers" } }
         }
-        div.wide { table {
+        div.wide tabindex="0" { table {
             thead { tr { th { "role" } th { "host" } th { "name" } th { "version" } th { "since" } th { "last heard" } } }
             tbody { @for role in roles {
                 tr {
@@ -75,7 +75,7 @@ fn work(moment: &Moment) -> Result<Markup> {
     let claims = moment.reading.open_jobs_count()?;
     Ok(html! {
         p { (claims) " machines are claimed by a job." }
-        div.wide { table {
+        div.wide tabindex="0" { table {
             thead { tr { th { "kind" } th { "waiting" } th { "at work" } th { "not for the first time" } th { "oldest since" } th { "remark" } } }
             tbody { @for work in &broker.work {
                 tr {
@@ -128,7 +128,7 @@ fn dead(moment: &Moment) -> Markup {
 fn streams(broker: &BrokerView) -> Markup {
     html! {
         p { "nats-server " (broker.version) ", as of " (maybe_time(broker.at)) }
-        div.wide { table {
+        div.wide tabindex="0" { table {
             thead { tr { th { "what" } th { "replicas" } th { "leader" } th { "remark" } } }
             tbody { @for stream in &broker.streams {
                 tr {
@@ -148,7 +148,7 @@ fn slots(moment: &Moment) -> Markup {
     let coming = moment.schedules.coming(moment.now(), AHEAD, SLOTS);
     html! {
         @if coming.is_empty() { p.quiet { "none" } } @else {
-            div.wide { table {
+            div.wide tabindex="0" { table {
                 thead { tr { th { "slot" } th { "rack" } th { "remark" } } }
                 tbody { @for (slot, rack) in &coming { tr {
                     td { (time(*slot)) }

@@ -126,7 +126,7 @@ fn racks(trends: &Trends) -> Markup {
     }
     html! {
         @if racks.is_empty() { p.quiet { "no job has ended in this time" } } @else {
-            div.wide { table {
+            div.wide tabindex="0" { table {
                 thead { tr { th { "rack" } th { "passed" } th { "by day" } } }
                 tbody { @for (rack, days) in &racks {
                     @let whole = days.iter().fold(Rate::default(), |sum, (_, rate)| sum.with(*rate));
@@ -166,7 +166,7 @@ fn chart(days: &[(Date, Rate)]) -> Markup {
 fn flaky(trends: &Trends) -> Markup {
     html! {
         @if trends.flaky.is_empty() { p.quiet { "none" } } @else {
-            div.wide { table {
+            div.wide tabindex="0" { table {
                 thead { tr { th { "machine" } th { "changes between passed and failed" } th { "jobs" } } }
                 tbody { @for machine in &trends.flaky {
                     tr {
