@@ -362,3 +362,37 @@ fn the_example_file_names_every_variable() {
         assert!(EXAMPLE.contains(variable), "{variable}");
     }
 }
+
+#[test]
+fn a_proxy_that_signs_people_in_is_whole_or_says_what_lacks() {
+    let check = |toml: &str| {
+        let place = Place::new().file("racktick.toml", &format!("[dashboard]\n{toml}"));
+        let ended = place.run(&["config", "check"]);
+        (ended.code, ended.stderr)
+    };
+    let header = "proxy_header = \"X-Forwarded-User\"\n";
+    let trusted = "proxy_trusted = [\"127.0.0.1/32\", \"::1\"]\n";
+    let role = "proxy_role_header = \"X-Forwarded-Role\"\n";
+    let hosts = "hosts = [\"racks.example\"]\n";
+    for good in [&[header, trusted][..], &[header, trusted, role, hosts]] {
+        let (code, says) = check(&good.concat());
+        assert_eq!(code, 0, "{good:?}: {says}");
+    }
+    for (toml, wanted) in [
+        (header.to_owned(), "set `dashboard.proxy_trusted`, too"),
+        (trusted.to_owned(), "set `dashboard.proxy_header`, too"),
+        (role.to_owned(), "set `dashboard.proxy_header`, too"),
+        (
+            format!("{trusted}proxy_header = \"X Forwarded\""),
+            "`X Forwarded` is no name of a header",
+        ),
+        (
+            format!("{header}proxy_trusted = \"127.0.0.1/33\""),
+            "`127.0.0.1/33` is no address or network",
+        ),
+    ] {
+        let (code, says) = check(&toml);
+        assert_eq!(code, 78, "{toml}");
+        assert!(says.contains(wanted), "{toml}: {says}");
+    }
+}

@@ -129,6 +129,8 @@ async fn serve(app: &App) -> anyhow::Result<()> {
     let access = Access {
         tokens: Tokens::at(&settings.tokens),
         public_read: settings.public_read,
+        proxy: settings.proxy.clone(),
+        hosts: settings.hosts.clone(),
     };
     let ledger = Ledger::new(bus.clone());
     let sources = Sources {

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bus::topology::Retention;
+use dashboard::web::Proxy;
 use maas::{ApiKey, Limits, MaasUrl};
 use model::name::RackName;
 use model::policy::Policy;
@@ -31,7 +32,7 @@ pub(crate) use problem::{ConfigError, Problem, nearest};
 pub(crate) use rack::{RackDefaults, ScheduleWords, Shown, set_policy_text};
 pub(crate) use settings::{Key, SETTINGS};
 pub(crate) use show::{Row, rows};
-pub(crate) use value::{Bytes, Kinds, LogFormat, Replicas, Value, duration};
+pub(crate) use value::{Bytes, Header, Kinds, LogFormat, Networks, Replicas, Value, duration};
 
 use layers::Resolved;
 use source::Source;
@@ -120,6 +121,8 @@ pub(crate) struct Dashboard {
     pub(crate) keep: Duration,
     pub(crate) tokens: PathBuf,
     pub(crate) public_read: bool,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) hosts: Vec<String>,
 }
 
 /// How the program logs.
@@ -432,13 +435,43 @@ impl Reader<'_> {
             self.maybe(Key::DashboardTokens),
             self.maybe(Key::DashboardPublicRead),
         );
+        let (proxy, hosts) = (self.proxy(), self.maybe::<String>(Key::DashboardHosts));
+        let hosts = hosts.unwrap_or_default();
+        let hosts = hosts.split(',').map(str::trim);
         Some(Dashboard {
+            proxy,
+            hosts: hosts
+                .filter(|host| !host.is_empty())
+                .map(str::to_owned)
+                .collect(),
             listen: places.0?,
             history: places.1?,
             keep: rules.0?,
             tokens: rules.1?,
             public_read: rules.2?,
         })
+    }
+
+    /// A proxy that signs visitors in. Without an address to believe, its header would say nothing; without a header,
+    /// the rest would.
+    fn proxy(&self) -> Option<Proxy> {
+        let user: Option<Header> = self.maybe(Key::DashboardProxyHeader);
+        let role: Option<Header> = self.maybe(Key::DashboardProxyRoleHeader);
+        let trusted: Option<Networks> = self.maybe(Key::DashboardProxyTrusted);
+        let is_given = |key| self.resolved.values.contains_key(&key);
+        match is_given(Key::DashboardProxyHeader) {
+            true if !is_given(Key::DashboardProxyTrusted) => self.bad(
+                Key::DashboardProxyHeader,
+                "set `dashboard.proxy_trusted`, too: from nobody else is the header believed",
+            ),
+            true => {}
+            false => {
+                for key in [Key::DashboardProxyRoleHeader, Key::DashboardProxyTrusted] {
+                    self.bad(key, "set `dashboard.proxy_header`, too, or leave this out");
+                }
+            }
+        }
+        Some(Proxy::new(user?.0, role.map(|role| role.0), trusted?.0))
     }
 
     fn log(&self) -> Option<Log> {

@@ -152,6 +152,16 @@ settings! {
     DashboardTokens: "dashboard.tokens", "RACKTICK_DASHBOARD_TOKENS" = "racktick-tokens.toml";
     /// Whether everybody who reaches the dashboard's address may read without signing in.
     DashboardPublicRead: "dashboard.public_read", "RACKTICK_DASHBOARD_PUBLIC_READ" = "false";
+    /// The header in which a proxy in front says who its visitor is, such as `X-Forwarded-User`. Unset: people sign in with
+    /// tokens alone.
+    DashboardProxyHeader: "dashboard.proxy_header", "RACKTICK_DASHBOARD_PROXY_HEADER";
+    /// The header in which it says what they may do: `viewer`, `operator` or `admin`. Unset: everybody is a viewer.
+    DashboardProxyRoleHeader: "dashboard.proxy_role_header", "RACKTICK_DASHBOARD_PROXY_ROLE_HEADER";
+    /// The addresses or networks from which such a header is believed, separated by commas: the proxy's.
+    DashboardProxyTrusted: "dashboard.proxy_trusted", "RACKTICK_DASHBOARD_PROXY_TRUSTED";
+    /// The names under which the dashboard is reached, separated by commas, besides those of this machine. Unset: on the
+    /// loopback address those of this machine alone, on any other all.
+    DashboardHosts: "dashboard.hosts", "RACKTICK_DASHBOARD_HOSTS";
 
     /// Where a worker or a scheduler tells its metrics and health, such as `127.0.0.1:9464`; port 0 is any. Nowhere, unless
     /// this is set: several workers of one machine each need an address of their own.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dashboard::web::{HeaderName, IpNet, Proxy};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use model::speed::Speed;
 use model::task::TaskKind;
@@ -69,6 +70,26 @@ impl Value for SocketAddr {
         text.parse().map_err(|_| {
             "write an address and a port, such as `127.0.0.1:8000` or `0.0.0.0:8000`".into()
         })
+    }
+}
+
+/// The name of an HTTP header.
+pub(crate) struct Header(pub(crate) HeaderName);
+
+impl Value for Header {
+    fn read(text: &str) -> Result<Self, String> {
+        let name = Proxy::header(text).map_err(|error| error.to_string());
+        name.map(Self)
+    }
+}
+
+/// Addresses and networks.
+pub(crate) struct Networks(pub(crate) Vec<IpNet>);
+
+impl Value for Networks {
+    fn read(text: &str) -> Result<Self, String> {
+        let networks = Proxy::networks(text).map_err(|error| error.to_string());
+        networks.map(Self)
     }
 }
 

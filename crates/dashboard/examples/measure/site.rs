@@ -230,6 +230,8 @@ pub(crate) async fn serve(arguments: &[String]) {
     let access = Access {
         tokens: Tokens::at(file.with_extension("toml")),
         public_read: true,
+        proxy: None,
+        hosts: Vec::new(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("http://{}", listener.local_addr().unwrap());

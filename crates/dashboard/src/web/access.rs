@@ -2,9 +2,10 @@
 //! that no script can read; programs send it as a bearer token.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 
 use axum::Form;
-use axum::extract::{FromRequestParts, Query, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Query, Request, State};
 use axum::http::header::{
     AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderValue, LOCATION, ORIGIN, SET_COOKIE,
     WWW_AUTHENTICATE,
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use super::compression::Private;
 use super::pages;
 use super::problem::Problem;
+use super::proxy::{Forwarded, Proxy};
 use super::site::Site;
 use crate::tokens::{Holder, Role, TokenError, Tokens};
 
@@ -34,14 +36,22 @@ pub struct Access {
     pub tokens: Tokens,
     /// Whether everybody may read who reaches the address.
     pub public_read: bool,
+    /// A proxy in front that signs visitors in.
+    pub proxy: Option<Proxy>,
+    /// The names under which the dashboard is reached, besides those of this machine. None: on the loopback address
+    /// those of this machine alone, on any other all.
+    pub hosts: Vec<String>,
 }
 
 impl Access {
     /// Whether a visitor may still read: a page that is left open outlives the token it was opened with.
     pub(super) fn admits(&self, visitor: &Visitor) -> bool {
         let is_held = |known: &SignedIn| {
-            let holders = self.tokens.holders().unwrap_or_default();
-            holders.contains(&known.holder)
+            // Whether a proxy would still let somebody in, nobody knows before they come again.
+            known.holder.as_ref().is_none_or(|holder| {
+                let holders = self.tokens.holders().unwrap_or_default();
+                holders.contains(holder)
+            })
         };
         self.public_read || visitor.0.as_ref().is_some_and(is_held)
     }
@@ -53,7 +63,10 @@ pub(super) struct Visitor(Option<SignedIn>);
 
 #[derive(Debug, Clone)]
 struct SignedIn {
-    holder: Holder,
+    name: String,
+    role: Role,
+    /// Of the token; `None`: a proxy has signed them in.
+    holder: Option<Holder>,
     /// Shown by the forms of this dashboard to this visitor, and by no other page.
     seal: String,
 }
@@ -61,14 +74,19 @@ struct SignedIn {
 impl Visitor {
     /// The name, of who signed in.
     pub(super) fn name(&self) -> Option<&str> {
-        self.0.as_ref().map(|known| known.holder.name.as_str())
+        self.0.as_ref().map(|known| known.name.as_str())
+    }
+
+    /// Whether they signed in here, and so can sign out here.
+    pub(super) fn has_token(&self) -> bool {
+        let holder = |known: &SignedIn| known.holder.is_some();
+        self.0.as_ref().is_some_and(holder)
     }
 
     /// The name and the seal of who may do what this role may.
     pub(super) fn who_may(&self, role: Role) -> Option<(&str, &str)> {
         let known = self.0.as_ref()?;
-        let may = known.holder.role >= role;
-        may.then_some((known.holder.name.as_str(), known.seal.as_str()))
+        (known.role >= role).then_some((known.name.as_str(), known.seal.as_str()))
     }
 
     /// The name and the seal of who may act.
@@ -93,17 +111,36 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
 }
 
 /// Lets a request pass, or says how to be let in.
-pub(super) async fn check(State(site): State<Site>, mut request: Request, next: Next) -> Response {
+pub(super) async fn check(
+    State(site): State<Site>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let access = site.access();
-    let signed_in = match token(request.headers()) {
-        Some(token) => match access.tokens.holder(token) {
-            Ok(holder) => holder.map(|holder| {
-                let seal = site.seal(token);
-                SignedIn { holder, seal }
+    let forwarded = match &access.proxy {
+        Some(proxy) => proxy.visitor(peer, request.headers()),
+        None => Ok(None),
+    };
+    let signed_in = match (forwarded, token(request.headers())) {
+        (Err(says), _) => return Problem::new(StatusCode::BAD_REQUEST, says).into_response(),
+        (Ok(Some(Forwarded { name, role })), _) => Some(SignedIn {
+            // No token is written like this.
+            seal: site.seal(&format!("{} by a proxy: {name}", role.name())),
+            name,
+            role,
+            holder: None,
+        }),
+        (Ok(None), Some(token)) => match access.tokens.holder(token) {
+            Ok(holder) => holder.map(|holder| SignedIn {
+                seal: site.seal(token),
+                name: holder.name.clone(),
+                role: holder.role,
+                holder: Some(holder),
             }),
             Err(error) => return out_of_order(&error),
         },
-        None => None,
+        (Ok(None), None) => None,
     };
     if signed_in.is_none() && !access.public_read {
         return shut_out(&request);

@@ -11,11 +11,13 @@ mod live;
 mod metrics;
 mod pages;
 mod problem;
+mod proxy;
 mod site;
 mod stand;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -23,7 +25,12 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use guard::Hosts;
+
 pub use access::Access;
+pub use axum::http::HeaderName;
+pub use ipnet::IpNet;
+pub use proxy::{Proxy, ProxyError};
 pub use site::{Site, Sources};
 
 /// Answers requests on `listener` until `shutdown` resolves. Live updates end then, too: a page that is left open must
@@ -38,7 +45,10 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (ending, ended) = watch::channel(false);
     let site = site.until(ended);
-    let own = listener.local_addr()?;
+    let hosts = Hosts {
+        is_loopback: listener.local_addr()?.ip().is_loopback(),
+        names: site.access().hosts.as_slice().into(),
+    };
     let pages = Router::new()
         .route("/", get(pages::fleet::answer))
         .route("/racks/{rack}", get(pages::rack::answer))
@@ -59,11 +69,12 @@ pub async fn serve(
         .route("/assets/{name}", get(assets::answer))
         .route("/readyz", get(Site::ready))
         .layer(from_fn(etag::conditional))
-        .layer(from_fn_with_state(own, guard::hosts))
+        .layer(from_fn_with_state(hosts, guard::hosts))
         .route("/healthz", get(async || "ok\n"))
         .layer(compression::layer())
         .layer(from_fn(guard::headers))
         .with_state(site);
+    let pages = pages.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, pages)
         .with_graceful_shutdown(async move {
             shutdown.await;

@@ -1,12 +1,15 @@
 //! Who is let in.
 
+use std::net::IpAddr;
+
 use dashboard::tokens::Role;
 use jiff::Timestamp;
-use reqwest::StatusCode;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, LOCATION,
     SET_COOKIE,
 };
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode};
 
 use crate::dashboard::{Dashboard, SIZE};
 use crate::support::story::Teller;
@@ -124,4 +127,88 @@ async fn a_page_with_a_secret_of_its_visitor_is_not_compressed() {
     }
     assert!(!is_compressed("/racks/r0", &operator, "*/*").await);
     assert!(!is_compressed("/racks/r0", &viewer, "text/event-stream").await);
+}
+
+/// The dashboard of these tests trusts 127.0.0.2, and not 127.0.0.1.
+#[tokio::test]
+async fn a_proxy_that_is_trusted_says_who_its_visitor_is_and_nobody_else_does() {
+    let dashboard = Dashboard::start_for(&Teller::new(13).story(SIZE), false).await;
+    let from = |address: &str| {
+        let address: IpAddr = address.parse().unwrap();
+        let client = Client::builder().local_address(address);
+        client.redirect(Policy::none()).build().unwrap()
+    };
+    let (proxy, stranger) = (from("127.0.0.2"), from("127.0.0.1"));
+    let url = |path: &str| format!("http://{}{path}", dashboard.address);
+    let ask = async |client: &Client, path: &str, headers: &[(&str, &str)]| {
+        let mut request = client.get(url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    };
+    let fleet = "/api/v1/fleet";
+    let user = ("x-forwarded-user", "ann@example.com");
+    let (status, _) = ask(&stranger, fleet, &[user]).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    let admin = ("x-forwarded-role", "admin");
+    let (status, _) = ask(&stranger, "/access", &[user, admin]).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    assert_eq!(ask(&proxy, fleet, &[]).await.0, StatusCode::UNAUTHORIZED);
+
+    let (status, page) = ask(&proxy, "/racks/r0", &[user]).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.contains("ann@example.com"));
+    for what in ["Sign out", "name=\"seal\""] {
+        assert!(!page.contains(what), "{what}");
+    }
+    let operator = ("x-forwarded-role", "operator");
+    let (_, page) = ask(&proxy, "/racks/r0", &[user, operator]).await;
+    let seal = page.split("name=\"seal\" value=\"").nth(1).unwrap();
+    let seal = seal.split('"').next().unwrap();
+    assert_eq!(
+        ask(&proxy, "/access", &[user, admin]).await.0,
+        StatusCode::OK
+    );
+
+    // The seal is good for this visitor with this role alone.
+    let tick = async |client: &Client, name: &str, role: &str| {
+        let request = client.post(url("/racks/r0/tick"));
+        let request = request.header("x-forwarded-user", name);
+        let request = request.header("x-forwarded-role", role);
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let body = format!("seal={seal}&reason=mended");
+        request.body(body).send().await.unwrap().status()
+    };
+    assert_eq!(tick(&proxy, user.1, "viewer").await, StatusCode::FORBIDDEN);
+    assert_eq!(tick(&proxy, "bob", "operator").await, StatusCode::FORBIDDEN);
+    assert_eq!(
+        tick(&stranger, user.1, "operator").await,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        tick(&proxy, user.1, "operator").await,
+        StatusCode::SEE_OTHER
+    );
+
+    let long = "x".repeat(257);
+    for odd in [
+        &[("x-forwarded-user", "")][..],
+        &[("x-forwarded-user", &long)],
+        &[user, user],
+        &[user, ("x-forwarded-role", "king")],
+        &[user, operator, admin],
+    ] {
+        let (status, says) = ask(&proxy, fleet, odd).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{odd:?}");
+        assert!(says.contains("the proxy's header x-forwarded-"), "{says}");
+    }
+    // Programs come past the proxy, with tokens.
+    let token = dashboard.tokens.add("bot", Role::Viewer, Timestamp::now());
+    let bearer = format!("Bearer {}", token.unwrap());
+    let with_token = [("authorization", bearer.as_str())];
+    for client in [&proxy, &stranger] {
+        assert_eq!(ask(client, fleet, &with_token).await.0, StatusCode::OK);
+    }
 }

@@ -9,7 +9,7 @@ use dashboard::follow::Progress;
 use dashboard::history::{History, Writer};
 use dashboard::schedules::Schedules;
 use dashboard::tokens::Tokens;
-use dashboard::web::{Access, Site, Sources, serve};
+use dashboard::web::{Access, Proxy, Site, Sources, serve};
 use jiff::Timestamp;
 use ledger::Ledger;
 use model::event::Event;
@@ -64,6 +64,12 @@ impl Dashboard {
         let access = Access {
             tokens: tokens.clone(),
             public_read,
+            proxy: Some(Proxy::new(
+                Proxy::header("X-Forwarded-User").unwrap(),
+                Some(Proxy::header("X-Forwarded-Role").unwrap()),
+                Proxy::networks("10.0.0.0/8, 127.0.0.2").unwrap(),
+            )),
+            hosts: Vec::new(),
         };
         let (history, mut writer) = History::open(&folder.path().join("history.sqlite")).unwrap();
         write(&mut writer, events, 500);

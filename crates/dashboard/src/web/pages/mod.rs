@@ -141,7 +141,7 @@ fn visitor(moment: &Moment) -> Markup {
             Some(name) => form.visitor method="post" action="/logout" {
                 bdi { (name) } " "
                 @if moment.visitor.who_may(Role::Admin).is_some() { a href="/access" { "Access" } " " }
-                button { "Sign out" }
+                @if moment.visitor.has_token() { button { "Sign out" } }
             },
             None => a.visitor href="/login" { "Sign in" },
         }
