@@ -97,7 +97,7 @@ impl Visitor {
     /// Visitors of the same audience see the same parts of a page.
     pub(super) fn audience(&self) -> Option<(Role, String)> {
         let (_, seal) = self.operator()?;
-        let role = self.0.as_ref()?.holder.role;
+        let role = self.0.as_ref()?.role;
         Some((role, seal.to_owned()))
     }
 }
