@@ -1,4 +1,4 @@
-//! The fleet and its racks as the records in the buckets hold them: at once, however many events there were.
+//! The fleet and its racks as the records in the buckets hold them, without any of the events before.
 //!
 //! The views are those of the history. What events alone tell is not in them: the phase of a job, and what became of a
 //! machine's jobs before the last 30 that its record keeps, so that a streak is never longer than that.

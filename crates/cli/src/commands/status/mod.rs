@@ -1,5 +1,5 @@
-//! `racktick status`: the fleet, or one rack, on one screen. Read from the records, so that it takes no longer the more
-//! happened.
+//! `racktick status`: the fleet, or one rack, on one screen. Read from the records, of which there are far fewer than
+//! events.
 
 mod fleet;
 mod rack;
