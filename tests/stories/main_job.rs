@@ -89,6 +89,7 @@ async fn a_rack_is_added_ticked_and_observed() {
         .iter()
         .map(|event| event.subject().to_string())
         .collect();
+    stored.push("event.rack.r1.added".into());
     stored.sort();
     until(SOON, "the observer has seen every event", async || {
         let mut seen = observer.subjects();

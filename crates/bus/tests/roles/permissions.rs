@@ -35,7 +35,12 @@ const READERS: &[(&str, &[Who])] = &[
 ];
 
 /// Who answers when somebody asks who is there.
-const ANSWERING: &[Who] = &[Role(Scheduler), Role(Worker), Role(Dashboard)];
+const ANSWERING: &[Who] = &[
+    Role(Scheduler),
+    Role(Worker),
+    Role(Dashboard),
+    Role(Operator),
+];
 
 /// Who may publish on a subject, besides the admin.
 const PUBLISH: &[(&str, &[Who])] = &[
