@@ -181,6 +181,10 @@ impl Bus {
                 let (Some(reply), Some(question)) = (reply, service.asked(&id, &subject)) else {
                     continue;
                 };
+                // Whoever may ask must not have the answer put anywhere with our rights.
+                if !reply.starts_with("_INBOX") {
+                    continue;
+                }
                 let answer = service.answer(&id, started, question, endpoints());
                 if let Err(error) = client.publish(reply, answer.into()).await {
                     tracing::debug!(%error, "whoever asked who is there was not answered");

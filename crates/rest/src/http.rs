@@ -52,6 +52,8 @@ pub enum BuildError {
 #[derive(Debug, Clone)]
 pub struct Http {
     inner: Arc<Inner>,
+    /// Those of which logs are rid, where they are more than this server's.
+    in_logs: Option<Arc<Secrets>>,
     observer: Option<Arc<dyn Observer>>,
 }
 
@@ -96,6 +98,7 @@ impl Http {
                 limits: settings.limits,
                 secrets: Secrets::new(&settings.secrets),
             }),
+            in_logs: None,
             observer: None,
         })
     }
@@ -105,6 +108,16 @@ impl Http {
     pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
         Self {
             observer: Some(observer),
+            ..self
+        }
+    }
+
+    /// The same client, whose logs are rid of these texts, and not only of this server's secrets. In answers that are read
+    /// they stay: a secret of others may be a word of this server's.
+    #[must_use]
+    pub fn without_in_logs(self, secrets: &[SecretString]) -> Self {
+        Self {
+            in_logs: Some(Arc::new(Secrets::new(secrets))),
             ..self
         }
     }
@@ -220,7 +233,7 @@ impl Http {
 
     /// A log of several lines without our secrets, and without what looks like those of others.
     pub fn without_secrets(&self, text: &str) -> String {
-        log::hidden(text, &self.inner.secrets)
+        log::hidden(text, self.in_logs.as_deref().unwrap_or(self.secrets()))
     }
 
     /// Reads JSON that came from the server in another way than as a body, with our secrets hidden.

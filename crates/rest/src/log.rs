@@ -6,21 +6,30 @@ use regex::{Captures, Regex};
 
 use crate::secrets::{HIDDEN, Secrets, without_access_token};
 
-/// What names a secret that stands behind it, up to the end of the word or of the quotes.
+/// What names a secret that stands behind it, up to the end of the word or of the quotes, which JSON within a text
+/// writes with backslashes.
 static NAMED: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r#"(?ix)
-        ( [\w.-]* (?: password | passwd | passphrase | secret | token | api[_-]?key | access[_-]?key | private[_-]?key )
-          [\w.-]* ["']? [\x20\t]* [=:] [\x20\t]*
+        ( [\w.-]* (?: password | passwd | passphrase | secret | token | api[_-]?key | access[_-]?key | private[_-]?key | oauth_ )
+          [\w.-]* (?: \\*["'] )? [\x20\t]* [=:] [\x20\t]*
         | --[\w-]* (?: password | secret | token | key ) [\x20\t]+ )
-        (?: "[^"\n]+" | '[^'\n]+' | [^\s"',;&]+ )"#,
+        (?: \\*"[^"\n]+" | \\*'[^'\n]+' | [^\s"',;&]+ )"#,
     )
 });
 
-/// How whoever asks says who it is.
+/// How whoever asks says who it is. OAuth does it in parts, each in quotes of its own.
 static AUTHORIZATION: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r#"(?i)((?:authorization|cookie)["']?\s*[:=]\s*|\b(?:bearer|basic)\s+)["']?[^\r\n"']+"#)
+    pattern(
+        r#"(?ix)
+        ( (?: authorization | cookie ) (?: \\*["'] )? \s* [:=] \s* | \b (?: bearer | basic ) \s+ )
+        (?: \\*["'] )? (?: [\w-]+ = "[^"\r\n]*" | [^\r\n"'] )+"#,
+    )
 });
+
+/// A key of MAAS, as `maas login` takes it: consumer, token and secret.
+static MAAS_KEY: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"\b[A-Za-z0-9]{18}:[A-Za-z0-9]{18}:[A-Za-z0-9]{32}\b"));
 
 /// User and password of an address.
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(://)[^\s/@]+(@)"));
@@ -46,6 +55,7 @@ pub(crate) fn hidden(text: &str, secrets: &Secrets) -> String {
     });
     let text = AUTHORIZATION.replace_all(&text, format!("${{1}}{HIDDEN}"));
     let text = NAMED.replace_all(&text, format!("${{1}}{HIDDEN}"));
+    let text = MAAS_KEY.replace_all(&text, HIDDEN);
     let text = ADDRESS.replace_all(&text, format!("${{1}}{HIDDEN}${{2}}"));
     text.split_inclusive(char::is_whitespace)
         .map(|word| {
@@ -87,7 +97,22 @@ mod tests {
             ("login --api-key a:b", "login --api-key ***"),
             ("the token is wrong", "the token is wrong"),
             ("MAAS_API_KEY=a:b:c\n", "MAAS_API_KEY=***\n"),
-            ("Authorization: OAuth x=\"y\"", "Authorization: ***\"y\""),
+            (
+                r#"Authorization: OAuth oauth_token="t", oauth_signature="%26SECRET""#,
+                "Authorization: ***",
+            ),
+            (
+                r#"send oauth_signature="%26SECRET", then"#,
+                "send oauth_signature=***, then",
+            ),
+            (
+                r#"{\"password\": \"s3cret\", \"x\": 1}"#,
+                r#"{\"password\": ***, \"x\": 1}"#,
+            ),
+            (
+                "maas login admin http://maas aaaaaaaaaaaaaaaaaa:bbbbbbbbbbbbbbbbbb:cccccccccccccccccccccccccccccccc x",
+                "maas login admin http://maas *** x",
+            ),
             (
                 "curl -H 'authorization: Bearer abc'",
                 "curl -H 'authorization: ***'",

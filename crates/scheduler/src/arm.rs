@@ -41,7 +41,11 @@ pub(crate) async fn pass(ledger: &Ledger, now: Timestamp) -> Result<usize, Ledge
     // Last: that an action is no event yet keeps no rack from ticking.
     for (rack, record) in &racks {
         if let Some(record) = record {
-            ledger.tell_for_others(rack, record, now).await?;
+            let told = ledger.tell_for_others(rack, record, now).await;
+            if let Err(error) = told {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(rack.name = %rack, error, "what was done to this rack is not told yet");
+            }
         }
     }
     Ok(in_the_end)

@@ -53,14 +53,16 @@ pub(crate) enum Failure {
 impl Testflinger {
     /// Makes a client. Opens no connection.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
-        let mut secrets = settings.secrets;
-        secrets.extend(settings.credentials.iter().flat_map(Credentials::secrets));
+        let credentials = settings.credentials.iter();
+        let own: Vec<_> = credentials.flat_map(Credentials::secrets).collect();
+        let all = [settings.secrets, own.clone()].concat();
         let http = Http::new(rest::Settings {
             root: settings.server,
             limits: settings.limits,
             ca: settings.ca,
-            secrets,
-        })?;
+            secrets: own,
+        })?
+        .without_in_logs(&all);
         Ok(Self {
             http,
             tokens: settings

@@ -53,7 +53,7 @@ impl Access {
                 holders.contains(holder)
             })
         };
-        self.public_read || visitor.0.as_ref().is_some_and(is_held)
+        visitor.0.as_ref().map_or(self.public_read, is_held)
     }
 }
 

@@ -67,10 +67,11 @@ pub async fn serve(
         .route("/login", get(access::ask).post(access::sign_in))
         .route("/logout", post(access::sign_out))
         .route("/assets/{name}", get(assets::answer))
-        .route("/readyz", get(Site::ready))
         .layer(from_fn(etag::conditional))
         .layer(from_fn_with_state(hosts, guard::hosts))
+        // Probes call it by its address.
         .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(Site::ready))
         .layer(compression::layer())
         .layer(from_fn(guard::headers))
         .with_state(site);
