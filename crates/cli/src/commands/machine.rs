@@ -9,7 +9,6 @@ use dashboard::views::{Decision, JobView, MachineView};
 use dashboard::words;
 use model::evidence::Evidence;
 use model::name::MachineName;
-use model::outcome::Outcome;
 use model::subject::filter;
 use serde::Serialize;
 
@@ -138,16 +137,9 @@ fn became(decision: &Decision) -> String {
     match &decision.job {
         None => "-".into(),
         Some(job) => match &job.outcome {
-            Some(outcome) => outcome_words(outcome),
+            Some(outcome) => words::outcome(outcome),
             None => job.state.clone().unwrap_or_else(|| "submitted".into()),
         },
-    }
-}
-
-fn outcome_words(outcome: &Outcome) -> String {
-    match words::outcome_detail(outcome) {
-        Some(detail) => format!("{} {detail}", outcome.word()),
-        None => outcome.word().to_owned(),
     }
 }
 
@@ -156,7 +148,7 @@ fn job_line(job: &JobView) -> String {
         .job
         .outcome
         .as_ref()
-        .map(outcome_words)
+        .map(words::outcome)
         .unwrap_or_default();
     let at = job.job.outcome_at.map(output::time).unwrap_or_default();
     format!("job {} {outcome}, {at}", job.job.job)
