@@ -1,8 +1,8 @@
 //! Who may sign in: a file with a name and the hash of a token for each.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -21,7 +21,8 @@ const RANDOM: usize = 32;
 /// The longest name.
 const LONGEST_NAME: usize = 64;
 
-/// The file of tokens. It is read anew for every request, so that who is removed is out at once.
+/// The file of tokens. It is read anew for every request, so that who is removed is out at once. Those who change it, in
+/// whatever process, do so one after the other.
 #[derive(Debug, Clone)]
 pub struct Tokens {
     path: PathBuf,
@@ -193,6 +194,7 @@ impl Tokens {
         if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(is_fine) {
             return Err(TokenError::BadName(name.escape_debug().to_string()));
         }
+        let _lock = self.lock()?;
         let mut token = self.holders()?;
         if token.iter().any(|holder| holder.name == name) {
             return Err(TokenError::Taken(name.to_owned()));
@@ -215,6 +217,7 @@ impl Tokens {
     /// # Errors
     /// `Unknown`, `Write`, and as [`Tokens::holders`].
     pub fn remove(&self, name: &str) -> Result<(), TokenError> {
+        let _lock = self.lock()?;
         let mut token = self.holders()?;
         let before = token.len();
         token.retain(|holder| holder.name != name);
@@ -224,13 +227,43 @@ impl Tokens {
         self.write(&Content { token })
     }
 
+    /// Waits until nobody else changes the file, and keeps them from it until what is returned is dropped. A process that
+    /// dies lets go of it.
+    fn lock(&self) -> Result<File, TokenError> {
+        let lock = || loop {
+            let file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(&self.path)?;
+            file.lock()?;
+            let locked = file.metadata()?;
+            // Whoever had it before may have put another file in its place.
+            match fs::metadata(&self.path) {
+                Ok(there) if (there.dev(), there.ino()) == (locked.dev(), locked.ino()) => {
+                    return Ok(file);
+                }
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        };
+        lock().map_err(|source| self.unwritten(source))
+    }
+
+    fn unwritten(&self, source: io::Error) -> TokenError {
+        TokenError::Write {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
     /// Whoever reads meanwhile sees the old file or the new one, never a part.
     fn write(&self, content: &Content) -> Result<(), TokenError> {
         let write = || {
             let text = toml::to_string(content).map_err(io::Error::other)?;
             let mut beside = self.path.clone().into_os_string();
             beside.push(format!(".{}", std::process::id()));
-            let mut file = fs::OpenOptions::new()
+            let mut file = OpenOptions::new()
                 .create(true)
                 .truncate(true)
                 .write(true)
@@ -240,10 +273,7 @@ impl Tokens {
             file.sync_all()?;
             fs::rename(&beside, &self.path)
         };
-        write().map_err(|source| TokenError::Write {
-            path: self.path.clone(),
-            source,
-        })
+        write().map_err(|source| self.unwritten(source))
     }
 }
 
@@ -278,6 +308,36 @@ mod tests {
         assert!(!text.contains(&ann) && text.contains("ann"));
         tokens.remove("ann").unwrap();
         assert_eq!((name(&ann), name(&bob).is_some()), (None, true));
+    }
+
+    #[test]
+    fn those_who_change_the_file_at_the_same_time_undo_nothing() {
+        const EACH: usize = 20;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.toml");
+        Tokens::at(&path).add("ann", Role::Admin, now()).unwrap();
+        let add_and_remove = |who: &str| {
+            let tokens = Tokens::at(&path);
+            for number in 0..EACH {
+                let name = format!("{who}-{number}");
+                tokens.add(&name, Role::Viewer, now()).unwrap();
+                // Whoever reads meanwhile never finds a file without those who were there before.
+                let holders = tokens.holders().unwrap();
+                assert!(holders.iter().any(|holder| holder.name == "ann"));
+                if number % 2 == 1 {
+                    tokens.remove(&name).unwrap();
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for who in ["bob", "eve", "kim"] {
+                scope.spawn(move || add_and_remove(who));
+            }
+        });
+        let holders = Tokens::at(&path).holders().unwrap();
+        assert_eq!(holders.len(), 1 + 3 * EACH / 2, "{holders:?}");
+        let files = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(files, 1, "nothing is left beside it");
     }
 
     #[test]

@@ -17,11 +17,12 @@ use model::machine::{CancelCause, CancelRequest};
 use model::name::RackName;
 use model::task::{LONGEST_WORDS, too_long};
 use serde::Deserialize;
+use tokio::task::spawn_blocking;
 
 use super::access::{Visitor, is_from_here, to};
 use super::pages;
 use super::site::Site;
-use crate::tokens::{Role, TokenError};
+use crate::tokens::{Role, TokenError, Tokens};
 
 pub(super) fn routes() -> Router<Site> {
     Router::new()
@@ -247,11 +248,10 @@ async fn letter(site: &Site, number: u64) -> Result<Kept, Refusal> {
 async fn add_token(State(site): State<Site>, AdminAct(act): AdminAct) -> Response {
     let name = act.name.trim();
     let added = match act.role.parse::<Role>() {
-        Ok(role) => site
-            .access()
-            .tokens
-            .add(name, role, act.at)
-            .map_err(|error| of_tokens(&error)),
+        Ok(role) => {
+            let (name, at) = (name.to_owned(), act.at);
+            change_tokens(&site, move |tokens| tokens.add(&name, role, at)).await
+        }
         Err(error) => Err((StatusCode::BAD_REQUEST, error.to_string())),
     };
     match added {
@@ -268,8 +268,19 @@ async fn remove_token(
     Path(name): Path<String>,
     AdminAct(act): AdminAct,
 ) -> Response {
-    let removed = site.access().tokens.remove(&name);
-    done(&act.page, removed.map_err(|error| of_tokens(&error)))
+    let removed = change_tokens(&site, move |tokens| tokens.remove(&name)).await;
+    done(&act.page, removed)
+}
+
+/// Changes who may sign in. It may wait for others who do, and on a disk.
+async fn change_tokens<T: Send + 'static>(
+    site: &Site,
+    change: impl FnOnce(&Tokens) -> Result<T, TokenError> + Send + 'static,
+) -> Result<T, Refusal> {
+    let tokens = site.access().tokens.clone();
+    let changed = spawn_blocking(move || change(&tokens)).await;
+    let changed = changed.map_err(|error| failed(&error))?;
+    changed.map_err(|error| of_tokens(&error))
 }
 
 fn of_tokens(error: &TokenError) -> Refusal {
