@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use reqwest::{Certificate, RequestBuilder, redirect, retry};
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::de::SliceRead;
 use tokio::time::timeout_at;
 use url::Url;
@@ -233,7 +234,17 @@ impl Http {
 
     /// A log of several lines without our secrets, and without what looks like those of others.
     pub fn without_secrets(&self, text: &str) -> String {
-        log::hidden(text, self.in_logs.as_deref().unwrap_or(self.secrets()))
+        log::hidden(text, self.secrets_in_logs())
+    }
+
+    /// A field of a document that is kept, without our secrets and what looks like those of others, at any depth: what
+    /// stands behind a name that tells a secret, and what [`Self::without_secrets`] finds in texts.
+    pub fn field_without_secrets(&self, name: &str, value: Value) -> (String, Value) {
+        log::hidden_field(name, value, self.secrets_in_logs())
+    }
+
+    fn secrets_in_logs(&self) -> &Secrets {
+        self.in_logs.as_deref().unwrap_or(self.secrets())
     }
 
     /// Reads JSON that came from the server in another way than as a body, with our secrets hidden.

@@ -89,28 +89,13 @@ fn logged(http: &Http, written: Map<String, Value>, longest: usize) -> Logged {
             }
             (Some(_), _) => {}
             (None, value) if is_short(&value) && logged.result.len() < MOST_FIELDS => {
-                let name = http.without_secrets(&name);
-                logged.result.insert(name, without_secrets(http, value));
+                let (name, value) = http.field_without_secrets(&name, value);
+                logged.result.insert(name, value);
             }
             (None, _) => {}
         }
     }
     logged
-}
-
-fn without_secrets(http: &Http, value: Value) -> Value {
-    match value {
-        Value::String(text) => http.without_secrets(&text).into(),
-        Value::Array(values) => values
-            .into_iter()
-            .map(|value| without_secrets(http, value))
-            .collect(),
-        Value::Object(fields) => fields
-            .into_iter()
-            .map(|(name, value)| (http.without_secrets(&name), without_secrets(http, value)))
-            .collect(),
-        other => other,
-    }
 }
 
 fn end_of(http: &Http, text: &str, longest: usize) -> Log {

@@ -61,6 +61,28 @@ async fn a_result_is_its_state_and_its_phases() {
 }
 
 #[tokio::test]
+async fn what_is_kept_of_a_result_has_no_value_behind_a_name_that_tells_a_secret() {
+    let (testflinger, _wire) = answering(&json(
+        r#"{"job_state": "complete", "provision_status": 1, "provision_output": "token: s3cret\nfailed\n",
+            "api_key": "s3cret",
+            "device_info": {"agent_name": "node1", "bmc": [{"user": "ann", "password": "s3cret"}],
+                            "says": "the password: s3cret"}}"#,
+    ))
+    .await;
+    let logged = testflinger.logged(JOB, 1000).await.unwrap().unwrap();
+    assert_eq!(
+        serde_json::Value::from(logged.result),
+        json!({
+            "job_state": "complete", "provision_status": 1, "api_key": "***",
+            "device_info": {
+                "agent_name": "node1", "bmc": [{"user": "ann", "password": "***"}], "says": "the password: ***",
+            },
+        })
+    );
+    assert_eq!(logged.output[&Phase::Provision].end, "token: ***\nfailed\n");
+}
+
+#[tokio::test]
 async fn the_log_in_a_result_costs_nothing() {
     let start = r#"{"provision_output": ""#;
     let end = r#"", "job_state": "complete", "provision_status": 0}"#;
