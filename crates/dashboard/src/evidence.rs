@@ -41,7 +41,7 @@ pub enum Found {
 /// When the broker cannot be asked, or what it has cannot be read.
 pub async fn read(bus: &Bus, job: JobId, digest: &str) -> Result<Option<Evidence>, BusError> {
     let objects = bus.objects(bucket::EVIDENCE);
-    let name = key::evidence(job);
+    let name = key::evidence(job, digest);
     let object = objects.get(&name, LONGEST).await?;
     let Some(object) = object.filter(|object| object.digest == digest) else {
         return Ok(None);

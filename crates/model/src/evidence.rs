@@ -1,4 +1,5 @@
-//! What is kept of a job that did not pass: an object in the bucket `evidence`, under the job's id.
+//! What is kept of a job that did not pass: an object in the bucket `evidence`, named
+//! [by the job and its digest](crate::subject::key::evidence).
 
 use std::collections::BTreeMap;
 

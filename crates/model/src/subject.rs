@@ -268,9 +268,10 @@ pub mod key {
         machine.token()
     }
 
-    /// The name of the evidence of a job.
-    pub fn evidence(job: JobId) -> String {
-        job.to_string()
+    /// The name of the evidence of a job, by its digest as the verdict says it: evidence that somebody else keeps of the
+    /// job, however late, has another name or is the same.
+    pub fn evidence(job: JobId, digest: &str) -> String {
+        format!("{job}.{digest}")
     }
 
     /// A cycle's key.

@@ -62,7 +62,8 @@ async fn every_answer_is_as_it_is_described() {
     let dashboard = Dashboard::start_for(&story, false).await;
     let job = evidence::job(6).to_string();
     let objects = dashboard.ledger.bus().objects("evidence");
-    objects.put(&job, &object).await.unwrap();
+    let name = evidence::name(6, &object);
+    objects.put(&name, &object).await.unwrap();
     let token = dashboard
         .tokens
         .add("ann", Role::Viewer, Timestamp::now())

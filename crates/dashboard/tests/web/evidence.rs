@@ -8,6 +8,7 @@ use model::id::{CycleId, JobId};
 use model::image::Image;
 use model::name::{MachineName, RackName};
 use model::outcome::{FailCause, Outcome, Phase};
+use model::subject::key;
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -106,6 +107,11 @@ pub(crate) fn object(hour: i64) -> Object {
     Object::new(serde_json::to_vec(&evidence).unwrap())
 }
 
+/// The name of a job's object.
+pub(crate) fn name(hour: i64, object: &Object) -> String {
+    key::evidence(job(hour), &object.digest)
+}
+
 pub(crate) fn kept(object: &Object) -> Keeping {
     Keeping::Kept {
         digest: object.digest.clone(),
@@ -120,7 +126,10 @@ async fn what_failed_is_shown_with_its_last_lines_and_what_differs() {
     events.extend(ran(6, 60, "noble", failed(), Some(kept(&object))));
     let dashboard = Dashboard::start(&events).await;
     let objects = dashboard.ledger.bus().objects("evidence");
-    objects.put(&job(6).to_string(), &object).await.unwrap();
+    objects.put(&name(6, &object), &object).await.unwrap();
+    // A worker that was frozen keeps late what it found, and that is not what the verdict speaks of.
+    let late = self::object(12);
+    objects.put(&name(6, &late), &late).await.unwrap();
 
     for path in ["/machines/node1".to_owned(), format!("/jobs/{}", job(6))] {
         let page = dashboard.page(&path).await;
@@ -189,7 +198,8 @@ async fn evidence_that_is_not_there_is_said() {
     let dashboard = Dashboard::start(&events).await;
     // It is not what the verdict speaks of.
     let objects = dashboard.ledger.bus().objects("evidence");
-    objects.put(&job(12).to_string(), &other).await.unwrap();
+    let named = name(12, &object(0));
+    objects.put(&named, &other).await.unwrap();
     for (hour, word) in [
         (0, "does not keep the evidence of 2026-11-27 any more"),
         (6, "could not be kept (timeout)"),

@@ -21,7 +21,8 @@ use crate::trouble::Trouble;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Handler {
-    /// Keeps the evidence of a job that did not pass. Whoever repeats this keeps the same again, in the same place.
+    /// Keeps the evidence of a job that did not pass. Whoever repeats this keeps the same again in the same place, or what
+    /// is other by now in another.
     pub(super) async fn keep_evidence(&self, task: &Watch, settled: &Settled) -> Keeping {
         let kept = match timeout(PATIENCE, self.try_to_keep(task, settled)).await {
             Ok(kept) => kept,
@@ -57,7 +58,8 @@ impl Handler {
         let size = content.len() as u64;
         let object = Object::new(content);
         let objects = self.ledger.bus().objects(bucket::EVIDENCE);
-        let put = objects.put(&key::evidence(task.job), &object).await;
+        let name = key::evidence(task.job, &object.digest);
+        let put = objects.put(&name, &object).await;
         put.map_err(|error| ("broker", error.to_string()))?;
         Ok(Keeping::Kept {
             digest: object.digest,

@@ -21,7 +21,7 @@
 //! | W5 ack lost | `watch::run_twice_it_is_one_verdict`, `watch_glance::a_look_that_comes_again_reads_and_leaves_one_look` |
 //! | W1 left out: claim changed meanwhile | `watch_glance` |
 //! | W2 two looks at once | `two_looks_at_once_are_one_verdict` |
-//! | W3b verdict; R1, R2, R3, R4 | `a_look_killed_at_any_await_is_one_verdict`, `a_look_killed_at_any_await_tells_of_evidence_that_is_kept` |
+//! | W3b verdict; R1, R2, R3, R4 | `a_look_killed_at_any_await_is_one_verdict`, `a_look_killed_at_any_await_tells_of_evidence_that_is_kept`, `a_look_frozen_at_any_await_leaves_the_evidence_that_is_told_of` |
 //! | wait fires twice; wait left over after the end | `watch::a_look_after_the_end_arms_nothing` |
 //! | cancel before S2, between S2 and S4, S4 and S5, running, over | `cancel` |
 //! | J' meets submitting{J}, J's worker dead | `submit::a_claim_of_another_job_is_never_taken_over` |
@@ -36,7 +36,7 @@ use jiff::Timestamp;
 use lab::{Fault, FaultKind};
 use model::evidence::Keeping;
 use model::outcome::{Outcome, SkipReason};
-use model::subject::{filter, stream};
+use model::subject::{filter, key, stream};
 use tokio::join;
 use tokio::sync::Semaphore;
 
@@ -248,18 +248,52 @@ async fn a_look_killed_at_any_await_tells_of_evidence_that_is_kept() {
         let survived = killed_at(n, rack.watch_once(&look)).await.is_some();
         rack.deliver_watch(&look.again()).await.unwrap();
         let settled = &rack.machine(&task.machine).await.settled[&task.job];
+        let Some(Keeping::Kept { digest, .. }) = &settled.evidence else {
+            panic!("{:?}", settled.evidence)
+        };
         let objects = rack.bus.objects("evidence");
-        let kept = objects.get(&task.job.to_string(), 1 << 20).await.unwrap();
-        let digest = kept.expect("it is in the bucket").digest;
-        let told = settled.evidence.clone();
-        assert!(
-            matches!(&told, Some(Keeping::Kept { digest: told, .. }) if *told == digest),
-            "{told:?}"
-        );
+        let name = key::evidence(task.job, digest);
+        let kept = objects.get(&name, 1 << 20).await.unwrap();
+        assert_eq!(&kept.expect("it is in the bucket").digest, digest);
         survived
     })
     .await;
     all_awaits(&survived);
+    rack.ended(record.cycle).await;
+}
+
+/// Its job did not pass, and the agent writes more while it is frozen: what it keeps late leaves alone what the verdict
+/// of whoever took its place tells of.
+#[tokio::test]
+async fn a_look_frozen_at_any_await_leaves_the_evidence_that_is_told_of() {
+    let world = World::start().await;
+    let rack = world.rack("r1", AWAITS).await;
+    let record = rack.cycle().await;
+    let cases = submits(&record).into_iter().zip(1..);
+    each(&rack, cases, async |rack, (task, n)| {
+        rack.run(&task).await;
+        rack.writes(&task, "output", "provision", "first\n").await;
+        rack.report(&task, "complete", phases([("provision", 1)]))
+            .await;
+        let look = rack.fire(&task).await.unwrap();
+        let mut frozen = Box::pin(rack.watch_once(&look));
+        let ended = killed_at(n, &mut frozen).await.is_some();
+        rack.writes(&task, "output", "provision", "first\nsecond\n")
+            .await;
+        rack.deliver_watch(&look.clone().again()).await.unwrap();
+        if !ended {
+            let _ = frozen.await;
+        }
+        let settled = &rack.machine(&task.machine).await.settled[&task.job];
+        let Some(Keeping::Kept { digest, .. }) = &settled.evidence else {
+            panic!("{:?}", settled.evidence)
+        };
+        let objects = rack.bus.objects("evidence");
+        let name = key::evidence(task.job, digest);
+        let kept = objects.get(&name, 1 << 20).await.unwrap();
+        assert_eq!(&kept.expect("it is in the bucket").digest, digest, "{n}");
+    })
+    .await;
     rack.ended(record.cycle).await;
 }
 
