@@ -1,11 +1,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 //! Connecting.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bus::service::Service;
 use bus::{Bus, BusError, Connect, Credentials, MINIMUM_SERVER, Outgoing};
+use futures_util::{FutureExt, StreamExt};
 use model::subject::Subject;
 use testkit::{Broker, until};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -25,6 +28,41 @@ const SEED: &str = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
 async fn the_servers_version_is_known() {
     let broker = Broker::start().await;
     assert!(broker.connect().await.server_version() >= MINIMUM_SERVER);
+}
+
+#[tokio::test]
+async fn who_asks_who_is_there_has_the_answer_in_an_inbox_and_nowhere_else() {
+    let broker = Broker::start().await;
+    let bus = broker.connect().await;
+    let service = Service {
+        name: "racktick-test",
+        version: "1.2.3",
+        description: "Answers",
+        metadata: BTreeMap::new(),
+    };
+    let _announced = bus.announce(service, Vec::new).await.unwrap();
+    until(Duration::from_secs(20), "it listens", async || {
+        broker.is_heard("$SRV.PING").await
+    })
+    .await;
+    let others = async_nats::connect(broker.url()).await.unwrap();
+    for elsewhere in ["rack.tick", "event.x", "inbox.x", "x._INBOX.x"] {
+        let mut there = others.subscribe(elsewhere).await.unwrap();
+        let mut inbox = others.subscribe("_INBOX.x.y").await.unwrap();
+        for reply in [elsewhere, "_INBOX.x.y"] {
+            let asked = others.publish_with_reply("$SRV.PING", reply, "".into());
+            asked.await.unwrap();
+        }
+        // Answers come in the order of the questions, and both on one connection.
+        let answer = inbox.next().await.unwrap();
+        assert!(
+            answer
+                .payload
+                .windows(13)
+                .any(|part| part == b"racktick-test")
+        );
+        assert!(there.next().now_or_never().is_none(), "{elsewhere}");
+    }
 }
 
 #[tokio::test]

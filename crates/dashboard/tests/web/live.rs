@@ -135,3 +135,33 @@ async fn everyone_has_the_forms_that_are_theirs() {
     assert!(seals[0].is_some() && seals[1].is_some() && seals[0] != seals[1]);
     assert_eq!(seals[2..], [None, None]);
 }
+
+/// What only an admin sees must not go on coming because everybody may read the rest.
+#[tokio::test]
+async fn what_is_left_open_ends_with_its_token_although_everybody_may_read() {
+    let dashboard = Dashboard::told(9).await;
+    let add = |name, role| dashboard.tokens.add(name, role, Timestamp::now()).unwrap();
+    let removed = add("ada", Role::Admin);
+    let changed = add("bea", Role::Admin);
+    let stays = add("cleo", Role::Admin);
+    let mut open = Vec::new();
+    for token in [&removed, &changed, &stays, &String::new()] {
+        let mut page = dashboard.live_for("/racks/r0", token).await;
+        assert_eq!(page.next().await.unwrap().0, "all");
+        let mut events = dashboard.live_for("/api/v1/events", token).await;
+        assert!(events.event().await.is_some());
+        open.push((page, events));
+    }
+    dashboard.tokens.remove("ada").unwrap();
+    dashboard.tokens.remove("bea").unwrap();
+    add("bea", Role::Viewer);
+    pause(&dashboard, "lately-by-hand");
+    dashboard.tell();
+    for (page, events) in &mut open[..2] {
+        assert_eq!(page.next().await, None);
+        assert_eq!(events.event().await, None);
+    }
+    for (page, _) in &mut open[2..] {
+        assert!(page.next().await.unwrap().1.contains("lately-by-hand"));
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bus::topology::{Retention, Topology, setup};
 use jiff::Timestamp;
 use model::action::{Action, Deed, RackEvent};
 use model::rack::{Pause, RackRecord};
@@ -227,5 +228,47 @@ async fn what_was_done_to_a_rack_by_who_died_then_is_told() {
     let told = stage.message_on(stream::EVENTS, &late.subject()).await;
     assert_eq!(told.body, late.to_json());
     assert_eq!(untold("r2").await, 1);
+    scheduler.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_keeps_nothing_else_from_being_told() {
+    let stage = Stage::set().await;
+    let mut topology = Topology::declared(Retention::default());
+    topology.streams.get_mut(stream::EVENTS).unwrap()["max_msg_size"] = 1000.into();
+    setup(&stage.bus, &topology).await.unwrap();
+    let event = |name: &str, why: String| RackEvent {
+        rack: rack(name),
+        action: Action {
+            at: ago(11),
+            by: "ann".into(),
+            why,
+            deed: Deed::Paused,
+        },
+    };
+    // The broker takes no event of this length, and it is the first and the last of those to be told.
+    let (long, short) = ("x".repeat(1000), "power work".to_owned());
+    let actions = [
+        event("r1", long.clone()),
+        event("r2", short),
+        event("r3", long),
+    ];
+    for event in &actions {
+        let name = event.rack.as_str();
+        stage.add_rack(name, every(6), Timestamp::now()).await;
+        let put = |record: &mut RackRecord| record.untold.push(event.action.clone());
+        stage.change_rack(name, put).await;
+    }
+    let scheduler = stage.scheduler(NEVER).await;
+    let untold = async |name: &str| {
+        let record = stage.ledger.rack(&rack(name)).await.unwrap().unwrap();
+        record.untold.len()
+    };
+    until(SOON, "it is told", async || untold("r2").await == 0).await;
+    assert_eq!((untold("r1").await, untold("r3").await), (1, 1));
+    for event in &actions {
+        let name = event.rack.as_str();
+        stage.until_armed(name, &wanted(name, &every(6))).await;
+    }
     scheduler.stop().await;
 }
