@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::error::HistoryError;
 use super::file;
 use super::fold::{Fold, NO_CYCLE};
+use super::tally::Tally;
 use super::time::{nanos, time};
 
 /// How many cycles are forgotten in one transaction: each may have thousands of rows, and the writer is wanted.
@@ -158,18 +159,15 @@ impl Writer {
             .prepare("SELECT cycle FROM cycles WHERE at < ?1 ORDER BY at LIMIT ?2")?
             .query_map(params![nanos(before), FORGET_AT_ONCE], |row| row.get(0))?
             .collect::<rusqlite::Result<Vec<[u8; 16]>>>()?;
+        let mut tally = Tally::new(&transaction)?;
         for cycle in &old {
-            for table in [
-                "events",
-                "retries",
-                "decisions",
-                "jobs",
-                "outcomes",
-                "cycles",
-            ] {
+            tally.cycle(cycle, -1)?;
+            for table in ["events", "retries", "decisions", "jobs", "cycles"] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE cycle = ?1"), [cycle])?;
             }
         }
+        tally.write()?;
+        drop(tally);
         let before = nanos(before);
         transaction.execute("DELETE FROM actions WHERE at < ?1", [before])?;
         transaction.execute(

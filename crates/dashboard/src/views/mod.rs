@@ -39,7 +39,7 @@ pub use place::{BadPlace, Followed, Place};
 pub(crate) use rack::ACTIONS;
 pub(crate) use rack::{CYCLES, STRIP};
 pub use rack::{RackMachine, RackView};
-pub use trends::{Day, Flaky, Trends};
+pub use trends::{Day, Flaky, PhaseLength, Trends};
 pub use verdict::{BadWhen, JobOver, OverFilter, When};
 
 use crate::history::Reading;
