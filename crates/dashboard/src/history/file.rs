@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("numbers.sql"),
     include_str!("actions.sql"),
     include_str!("counts.sql"),
+    include_str!("whole.sql"),
 ];
 
 /// What older files count is counted anew.

@@ -81,6 +81,20 @@ impl Writer {
             .map_err(|error| HistoryError::using(&self.path, error))
     }
 
+    /// Notes, once, that all that the stream held is known: what is learnt from now on is news.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_whole(&mut self) -> Result<(), HistoryError> {
+        self.connection
+            .execute(
+                "UPDATE file SET whole = (SELECT coalesce(max(number), 0) FROM events) WHERE whole IS NULL",
+                [],
+            )
+            .map(drop)
+            .map_err(|error| HistoryError::using(&self.path, error))
+    }
+
     /// Folds events in that are not from the stream: how far that was followed stays what it is. Says how many of them
     /// were not known before.
     ///

@@ -35,7 +35,7 @@ pub use job::{Doubled, JobSummary, JobView, Look, Verdict};
 pub use machine::MachineView;
 pub use page::{BadCursor, Cursor, List, Page};
 pub use phase::PhaseView;
-pub use place::{BadPlace, Followed, Place};
+pub use place::{BadPlace, Place};
 pub(crate) use rack::ACTIONS;
 pub(crate) use rack::{CYCLES, STRIP};
 pub use rack::{RackMachine, RackView};
