@@ -10,6 +10,7 @@ use std::path::Path;
 
 use dashboard::history::{History, HistoryError};
 use dashboard::portable::{ExportError, ImportError, Imported, export, import};
+use jiff::Timestamp;
 use model::action::{Action, Deed, RackEvent};
 use model::event::Fact;
 use rusqlite::Connection;
@@ -42,6 +43,45 @@ fn a_file_is_gone_on_with() {
     assert_eq!(fleet_size(&history), 3);
     assert!(writer.position().unwrap().is_some());
     assert!(!folder.path().join("history.db.aside-1").exists());
+}
+
+/// A file as an earlier racktick left it.
+fn of_version_4(file: &Path) {
+    let connection = Connection::open(file).unwrap();
+    connection
+        .execute_batch(include_str!("../golden/history-4.sql"))
+        .unwrap();
+}
+
+#[test]
+fn a_file_of_an_earlier_version_tells_what_one_that_is_made_anew_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, fresh) = (folder.path().join("old.db"), folder.path().join("fresh.db"));
+    of_version_4(&old);
+    let (brought_up, mut writer) = History::open(&old).unwrap();
+    assert!(!folder.path().join("old.db.aside-1").exists());
+    let position = writer.position().unwrap().unwrap();
+    assert_eq!(position.sequence, 238, "the stream is gone on with");
+
+    imported(&exported(&old), &fresh).unwrap();
+    assert_eq!(rows(&old), rows(&fresh));
+    let (made_anew, mut other) = History::open(&fresh).unwrap();
+    let trends = |history: &History| {
+        let trends = history.read_at(now(), |reading| reading.trends(Timestamp::UNIX_EPOCH));
+        let trends = trends.unwrap();
+        (trends.days, trends.phases, trends.flaky)
+    };
+    let (days, phases, _) = trends(&brought_up);
+    let jobs: usize = days.iter().flat_map(|day| day.outcomes.values()).sum();
+    assert_eq!((jobs, phases.is_empty()), (26, false));
+    assert_eq!(trends(&brought_up), trends(&made_anew));
+
+    // Both go on from there.
+    let more = Teller::new(44).since(now()).story(SIZE);
+    for writer in [&mut writer, &mut other] {
+        write(writer, &more, 7);
+    }
+    assert_eq!(rows(&old), rows(&fresh));
 }
 
 #[test]
@@ -131,7 +171,9 @@ fn what_is_too_old_goes_as_if_it_had_never_been() {
         .unwrap()
         > 0
     {}
-    assert!(rows(&fresh).into_iter().all(|(_, rows)| rows.is_empty()));
+    for (table, rows) in rows(&fresh) {
+        assert!(rows.is_empty(), "{table}: {rows:?}");
+    }
 }
 
 fn exported(file: &Path) -> Vec<u8> {

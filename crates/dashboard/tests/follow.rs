@@ -15,6 +15,7 @@ use dashboard::portable::{export, import};
 use jiff::SignedDuration;
 use model::event::Event;
 use model::subject::stream;
+use rusqlite::Connection;
 use support::rows;
 use support::story::{Size, Teller};
 use tempfile::TempDir;
@@ -142,6 +143,15 @@ async fn a_file_made_anew_is_the_one_that_was_followed() {
         .map(|(_, rows)| rows.len())
         .sum();
     assert_eq!(known, events.len());
+    // From here on everything is news.
+    let connection = Connection::open(&rebuilt).unwrap();
+    let whole = connection.query_row(
+        "SELECT whole, (SELECT max(number) FROM events) FROM file",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    );
+    let (whole, last): (Option<i64>, i64) = whole.unwrap();
+    assert_eq!(whole, Some(last));
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ proptest! {
         let trends = |history: &History| {
             let from = events[events.len() / 2].time;
             let trends = history.read_at(now(), |reading| reading.trends(from)).unwrap();
-            (trends.days, trends.flaky, trends.longest_without_pass)
+            (trends.days, trends.phases, trends.flaky, trends.longest_without_pass)
         };
         prop_assert_eq!(trends(&one), trends(&other));
     }

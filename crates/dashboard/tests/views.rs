@@ -375,9 +375,39 @@ fn trends_count_by_day_and_find_who_has_not_deployed() {
         .history
         .read(|reading| reading.trends(at("00:00:00")))
         .unwrap();
-    assert_eq!(trends.days.len(), 1);
-    assert_eq!(trends.days[0].day.to_string(), "2026-11-21");
-    assert_eq!(trends.days[0].outcomes["failed"], 2);
+    let days: Vec<_> = trends
+        .days
+        .iter()
+        .map(|day| (day.day.to_string(), day.distro.as_deref(), &day.outcomes))
+        .collect();
+    let day = "2026-11-21".to_owned();
+    let words = |counts: &[(&str, usize)]| {
+        let counts = counts
+            .iter()
+            .map(|(word, count)| ((*word).to_owned(), *count));
+        counts.collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(
+        days,
+        [
+            (day.clone(), None, &words(&[("rejected", 1)])),
+            (day, Some("noble"), &words(&[("failed", 2), ("passed", 1)])),
+        ]
+    );
+    // Whose looks saw no phase is not counted as one that took no time.
+    let [phase] = &trends.phases[..] else {
+        panic!("{:?}", trends.phases)
+    };
+    let about = (
+        &phase.rack,
+        phase.distro.as_deref(),
+        phase.phase,
+        phase.jobs,
+    );
+    assert_eq!(about, (&rack(), Some("noble"), Phase::Provision, 1));
+    // It took 30 minutes.
+    let told = [phase.median, phase.p95].map(|length| length.as_secs().abs_diff(30 * 60));
+    assert!(told.iter().all(|off| off * 8 <= 30 * 60), "{phase:?}");
     assert_eq!(trends.longest_without_pass[0].machine, node(2));
     assert!(trends.flaky.is_empty());
 }

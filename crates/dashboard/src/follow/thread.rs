@@ -83,11 +83,16 @@ fn carry_out(
     mut orders: mpsc::Receiver<Order>,
     progress: &watch::Sender<Progress>,
 ) -> Result<(), HistoryError> {
+    let mut is_whole = false;
     while let Some(order) = orders.blocking_recv() {
         match order {
             Order::Write { batch, pending } => {
                 let now = Timestamp::now();
                 let learnt = writer.write(&batch, now)?;
+                if pending == 0 && !is_whole {
+                    writer.note_whole()?;
+                    is_whole = true;
+                }
                 progress.send_modify(|progress| {
                     progress.position = Some(batch.position);
                     progress.pending = pending;

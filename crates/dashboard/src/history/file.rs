@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::{HistoryError, is_damage};
+use super::tally;
 
 /// Steps from one version of the file to the next, the oldest first. The version is how many were taken.
 const MIGRATIONS: &[&str] = &[
@@ -14,7 +15,12 @@ const MIGRATIONS: &[&str] = &[
     include_str!("evidence.sql"),
     include_str!("numbers.sql"),
     include_str!("actions.sql"),
+    include_str!("counts.sql"),
+    include_str!("whole.sql"),
 ];
+
+/// What older files count is counted anew.
+const COUNTED_BY: usize = 5;
 
 /// Tells the file from other files of SQLite's: "rkth".
 const APPLICATION: i32 = 0x726b_7468;
@@ -117,14 +123,24 @@ fn try_open(path: &Path) -> Result<Connection, Unusable> {
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE)?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", JOURNAL, |_| Ok(()))?;
-    for (step, number) in MIGRATIONS[version..].iter().zip(version + 1..) {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(step)?;
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
-        transaction.pragma_update(None, "user_version", number)?;
-        transaction.commit()?;
+    if version < MIGRATIONS.len() {
+        bring_up(&mut connection, version)?;
     }
     Ok(connection)
+}
+
+/// Brings a file up from an earlier version, all at once.
+fn bring_up(connection: &mut Connection, version: usize) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for step in &MIGRATIONS[version..] {
+        transaction.execute_batch(step)?;
+    }
+    if version < COUNTED_BY {
+        tally::count_all(&transaction)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    transaction.commit()
 }
 
 /// The file's version, if it is one of ours that this program knows.

@@ -14,6 +14,7 @@ use rusqlite::{Connection, Result, Statement, params};
 use serde::Serialize;
 
 use super::outcomes::{Outcomes, Over, REJECTED};
+use super::tally::Tally;
 use super::time::{nanos, span_nanos};
 
 /// The cycle of events that belong to none.
@@ -36,6 +37,7 @@ pub(crate) struct Fold<'c> {
     /// No event before this time needs to be looked for in these cycles.
     cycles: HashMap<[u8; 16], i64>,
     outcomes: Outcomes<'c>,
+    tally: Tally<'c>,
 }
 
 /// The key of a machine's row in a cycle.
@@ -104,12 +106,13 @@ impl<'c> Fold<'c> {
             connection,
             cycles: HashMap::new(),
             outcomes: Outcomes::new(connection)?,
+            tally: Tally::new(connection)?,
         })
     }
 
     /// Writes what is added up over all events.
-    pub(crate) fn finish(self) -> Result<()> {
-        self.outcomes.finish()
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.tally.write()
     }
 
     /// Writes what an event says. False when it was known already, or is none that racktick publishes.
@@ -124,6 +127,10 @@ impl<'c> Fold<'c> {
         let (subject, what) = event.fact.words();
         let kind = format!("{subject}.{what}");
         let word = word(event);
+        let before = match counts(&event.fact) {
+            true => self.tally.of(cycle, machine)?,
+            false => None,
+        };
         let known = self
             .event
             .execute(params![cycle, machine, kind, word, rack, at])?
@@ -146,7 +153,12 @@ impl<'c> Fold<'c> {
                 if self.decision.execute(params![cycle, machine, rack, at])? > 0 {
                     self.has(rack, machine)?;
                 }
-                self.job(event, &key, about, at, &word, known)?;
+                let was_over = before.as_ref().map(|over| (over.at, over.outcome.as_str()));
+                self.job(event, &key, about, &word, known, was_over)?;
+                if before.is_some() || ends(&event.fact) {
+                    let now = self.tally.of(cycle, machine)?;
+                    self.tally.change(before, now);
+                }
             }
             None => self.details(event, &key, at)?,
         }
@@ -259,11 +271,12 @@ impl<'c> Fold<'c> {
         event: &Event,
         key: &Key,
         about: &Job,
-        at: i64,
         word: &str,
         known: bool,
+        was_over: Option<(i64, &str)>,
     ) -> Result<()> {
         let Key { cycle, machine } = *key;
+        let at = nanos(event.time);
         let (id, rack) = (about.job.to_bytes(), event.rack.as_str());
         let about_job = Over {
             cycle: *cycle,
@@ -311,7 +324,7 @@ impl<'c> Fold<'c> {
                     message: Some(message),
                     ..about_job
                 };
-                self.outcomes.write(&over)
+                self.outcomes.write(&over, was_over)
             }
             Fact::JobFinished {
                 verdict,
@@ -347,7 +360,7 @@ impl<'c> Fold<'c> {
                     evidence: evidence.as_ref().map(json),
                     ..about_job
                 };
-                self.outcomes.write(&over)
+                self.outcomes.write(&over, was_over)
             }
             _ => Ok(()),
         }
@@ -388,6 +401,16 @@ fn job(fact: &Fact) -> Option<&Job> {
         | Fact::JobFinished { job, .. } => Some(job),
         _ => None,
     }
+}
+
+/// Whether it ends a job.
+fn ends(fact: &Fact) -> bool {
+    matches!(fact, Fact::JobRejected { .. } | Fact::JobFinished { .. })
+}
+
+/// Whether a job that is over may count for something else after it.
+fn counts(fact: &Fact) -> bool {
+    ends(fact) || matches!(fact, Fact::JobSubmitted { .. } | Fact::JobProgressed { .. })
 }
 
 /// What tells this event from others of its kind about the same thing: the last part of its id.

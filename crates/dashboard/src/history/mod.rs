@@ -6,6 +6,7 @@
 mod error;
 mod file;
 mod fold;
+pub(crate) mod lengths;
 mod outcomes;
 mod retention;
 pub mod standing;

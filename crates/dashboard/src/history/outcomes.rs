@@ -1,9 +1,8 @@
-//! What became of jobs: their outcomes, what these say of a machine one after the other, and how many there are.
+//! What became of jobs: their outcomes, and what these say of a machine one after the other.
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
 
 use super::standing::{Standing, proof};
-use super::tally::Tally;
 use super::time::{nanos, time};
 
 /// The outcome of a job that Testflinger refused.
@@ -30,9 +29,8 @@ pub(super) struct Over<'a> {
     pub(super) evidence: Option<String>,
 }
 
-/// The statements of one transaction, and what they have added up.
+/// The statements of one transaction.
 pub(super) struct Outcomes<'c> {
-    before: Statement<'c>,
     newest: Statement<'c>,
     over: Statement<'c>,
     latest: Statement<'c>,
@@ -40,17 +38,12 @@ pub(super) struct Outcomes<'c> {
     from: Statement<'c>,
     standing: Statement<'c>,
     latest_again: Statement<'c>,
-    connection: &'c Connection,
-    tally: Tally,
 }
 
 impl<'c> Outcomes<'c> {
     pub(super) fn new(connection: &'c Connection) -> Result<Self> {
         let prepare = |sql| connection.prepare(sql);
         Ok(Self {
-            before: prepare(
-                "SELECT outcome_at, outcome FROM jobs WHERE cycle = ?1 AND machine = ?2",
-            )?,
             newest: prepare(
                 "SELECT deploys, proved_at, streak, since, passed_at FROM machines
                  WHERE machine = ?1 AND (outcome_at IS NULL OR (outcome_at, cycle) < (?2, ?3))",
@@ -98,18 +91,12 @@ impl<'c> Outcomes<'c> {
                      ORDER BY outcome_at DESC, cycle DESC LIMIT 1)
                  WHERE machine = ?1",
             )?,
-            connection,
-            tally: Tally::default(),
         })
     }
 
-    /// Writes what is added up over all of them.
-    pub(super) fn finish(self) -> Result<()> {
-        self.tally.write(self.connection)
-    }
-
-    /// The job is over. What Testflinger said of it counts more than that it had refused it.
-    pub(super) fn write(&mut self, over: &Over) -> Result<()> {
+    /// The job is over; `before` is when and how it was over already. What Testflinger said of it counts more than that
+    /// it had refused it.
+    pub(super) fn write(&mut self, over: &Over, before: Option<(i64, &str)>) -> Result<()> {
         let Over {
             cycle,
             machine,
@@ -117,20 +104,9 @@ impl<'c> Outcomes<'c> {
             at,
             ..
         } = *over;
-        let before: Option<(i64, String)> = self
-            .before
-            .query_row(params![cycle, machine], |row| {
-                Ok(row.get::<_, Option<_>>(0)?.zip(row.get(1)?))
-            })
-            .optional()?
-            .flatten();
-        if let Some((before_at, before)) = &before {
-            if over.outcome == REJECTED && before != REJECTED {
-                return Ok(());
-            }
-            self.tally.add(cycle, rack, *before_at, before, -1);
+        if before.is_some_and(|(_, before)| over.outcome == REJECTED && before != REJECTED) {
+            return Ok(());
         }
-        self.tally.add(cycle, rack, at, over.outcome, 1);
         // Mostly it is the machine's newest, and goes on from the newest before it.
         let goes_on_from = match before {
             Some(_) => None,

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::error::HistoryError;
 use super::file;
 use super::fold::{Fold, NO_CYCLE};
+use super::tally::Tally;
 use super::time::{nanos, time};
 
 /// How many cycles are forgotten in one transaction: each may have thousands of rows, and the writer is wanted.
@@ -77,6 +78,20 @@ impl Writer {
     /// When the file cannot be written; then nothing of the batch is in it.
     pub fn write(&mut self, batch: &Batch, now: Timestamp) -> Result<usize, HistoryError> {
         self.try_write(batch, now)
+            .map_err(|error| HistoryError::using(&self.path, error))
+    }
+
+    /// Notes, once, that all that the stream held is known: what is learnt from now on is news.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_whole(&mut self) -> Result<(), HistoryError> {
+        self.connection
+            .execute(
+                "UPDATE file SET whole = (SELECT coalesce(max(number), 0) FROM events) WHERE whole IS NULL",
+                [],
+            )
+            .map(drop)
             .map_err(|error| HistoryError::using(&self.path, error))
     }
 
@@ -158,18 +173,15 @@ impl Writer {
             .prepare("SELECT cycle FROM cycles WHERE at < ?1 ORDER BY at LIMIT ?2")?
             .query_map(params![nanos(before), FORGET_AT_ONCE], |row| row.get(0))?
             .collect::<rusqlite::Result<Vec<[u8; 16]>>>()?;
+        let mut tally = Tally::new(&transaction)?;
         for cycle in &old {
-            for table in [
-                "events",
-                "retries",
-                "decisions",
-                "jobs",
-                "outcomes",
-                "cycles",
-            ] {
+            tally.cycle(cycle, -1)?;
+            for table in ["events", "retries", "decisions", "jobs", "cycles"] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE cycle = ?1"), [cycle])?;
             }
         }
+        tally.write()?;
+        drop(tally);
         let before = nanos(before);
         transaction.execute("DELETE FROM actions WHERE at < ?1", [before])?;
         transaction.execute(

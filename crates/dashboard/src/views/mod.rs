@@ -35,11 +35,11 @@ pub use job::{Doubled, JobSummary, JobView, Look, Verdict};
 pub use machine::MachineView;
 pub use page::{BadCursor, Cursor, List, Page};
 pub use phase::PhaseView;
-pub use place::{BadPlace, Followed, Place};
+pub use place::{BadPlace, Place};
 pub(crate) use rack::ACTIONS;
 pub(crate) use rack::{CYCLES, STRIP};
 pub use rack::{RackMachine, RackView};
-pub use trends::{Day, Flaky, Trends};
+pub use trends::{Day, Flaky, PhaseLength, Trends};
 pub use verdict::{BadWhen, JobOver, OverFilter, When};
 
 use crate::history::Reading;

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::job::Look;
+use crate::history::lengths;
+use crate::history::time::{nanos, span, time};
 
 /// A phase of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -32,12 +34,14 @@ pub(crate) fn phases(
     statuses: &BTreeMap<Phase, i64>,
     over_at: Option<Timestamp>,
 ) -> Vec<PhaseView> {
+    let looks: Vec<(&str, i64)> = looks
+        .iter()
+        .map(|look| (look.state.as_str(), nanos(look.at)))
+        .collect();
     let seen = |phase: Phase| {
-        let first = looks.iter().position(|look| look.state == phase.as_str())?;
-        let at = looks[first].at;
-        let until = looks.get(first + 1).map(|look| look.at).or(over_at);
-        let lasted = until.and_then(|until| Duration::try_from(until.duration_since(at)).ok());
-        Some((at, lasted))
+        let (at, until) = lengths::seen(&looks, phase, over_at.map(nanos))?;
+        let lasted = until.map(|until| span(until.saturating_sub(at)));
+        Some((time(at), lasted))
     };
     Phase::ALL
         .iter()

@@ -21,6 +21,9 @@ pub struct Place {
     number: i64,
     /// When that event happened, in nanoseconds since 1970: what is left of the place once the file is another one.
     at: i64,
+    /// Of what the file learnt while it was made anew, only what happened at this time or later: the rest was sent from
+    /// the file before it. `None`: all that comes is news.
+    since: Option<i64>,
 }
 
 /// A text that is no place.
@@ -32,7 +35,11 @@ pub struct BadPlace(String);
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}-{}-{}", self.file, self.number, self.at)
+        write!(f, "{:x}-{}-{}", self.file, self.number, self.at)?;
+        match self.since {
+            Some(since) => write!(f, "~{since}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -42,11 +49,16 @@ impl FromStr for Place {
     fn from_str(text: &str) -> std::result::Result<Self, BadPlace> {
         let read = || {
             let (file, rest) = text.split_once('-')?;
-            let (number, at) = rest.split_once('-')?;
+            let (number, rest) = rest.split_once('-')?;
+            let (at, since) = match rest.split_once('~') {
+                Some((at, since)) => (at, Some(since.parse().ok()?)),
+                None => (rest, None),
+            };
             Some(Self {
                 file: u64::from_str_radix(file, 16).ok()?.cast_signed(),
                 number: number.parse().ok()?,
                 at: at.parse().ok()?,
+                since,
             })
         };
         read().ok_or_else(|| {
@@ -68,16 +80,6 @@ impl From<Place> for String {
     fn from(place: Place) -> Self {
         place.to_string()
     }
-}
-
-/// How far somebody has followed the events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Followed {
-    /// After this.
-    pub place: Place,
-    /// Of those up to this number, only what happened at this time or later: the file was made anew since it began, and
-    /// learnt again what was sent already.
-    again: Option<(i64, i64)>,
 }
 
 impl Reading<'_> {
@@ -105,38 +107,51 @@ impl Reading<'_> {
             file,
             number,
             at: newest.unwrap_or(0),
+            since: None,
         })
     }
 
-    /// Where somebody goes on who stopped at a place. One of another file, or of this one before it was set back, says
-    /// no more than a time: what happened since then comes, some of it perhaps once more.
+    /// Where somebody goes on who stopped at a place. One of another file says no more than a time: what happened since
+    /// then comes, some of it perhaps once more. So does what this file learns again after it was set back.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn go_on_from(&self, place: Place) -> Result<Followed> {
+    pub fn go_on_from(&self, place: Place) -> Result<Place> {
         let last = self.last_place()?;
-        if place.file == last.file && place.number <= last.number {
-            return Ok(Followed { place, again: None });
+        if place.file == last.file {
+            let number = place.number.min(last.number);
+            return Ok(Place { number, ..place });
         }
-        Ok(Followed {
-            place: Place { number: 0, ..last },
-            again: Some((last.number, place.at)),
+        Ok(Place {
+            number: 0,
+            // Who was cut off from that other file before all came that happened since then still lacks some.
+            since: Some(place.since.unwrap_or(place.at)),
+            ..last
         })
     }
 
-    /// The next events after what was followed that a filter lets through, at most so many, in the order in which the
-    /// file learnt of them, each with the place after it.
+    /// The next events after a place that a filter lets through, at most so many, in the order in which the file learnt of
+    /// them, each with the place after it. The place becomes the one after all that was looked at.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn follow(
         &self,
-        followed: &mut Followed,
+        place: &mut Place,
         filter: &EventFilter,
         limit: usize,
     ) -> Result<Vec<(Place, EventView)>> {
         let last = self.last_place()?;
-        let (known, since) = followed.again.unwrap_or((0, i64::MIN));
+        let whole: Option<i64> =
+            self.connection
+                .query_row("SELECT whole FROM file", [], |row| row.get(0))?;
+        let (since, until) = (place.since, whole.unwrap_or(i64::MAX));
+        let after = |number, at| Place {
+            file: last.file,
+            number,
+            at,
+            since: since.filter(|_| number < until),
+        };
         let found: Vec<(Place, EventView)> = self
             .connection
             .prepare_cached(&format!(
@@ -147,28 +162,21 @@ impl Reading<'_> {
             ))?
             .query_map(
                 params![
-                    followed.place.number,
-                    known,
-                    since,
+                    place.number,
+                    until,
+                    since.unwrap_or(i64::MIN),
                     filter.rack.as_ref().map(RackName::as_str),
                     filter.machine.as_ref().map(MachineName::as_str),
                     filter.cycle.map(CycleId::to_bytes),
                     filter.kind,
                     limit,
                 ],
-                |row| {
-                    let place = Place {
-                        file: last.file,
-                        number: row.get("number")?,
-                        at: row.get("at")?,
-                    };
-                    Ok((place, event(row)?))
-                },
+                |row| Ok((after(row.get("number")?, row.get("at")?), event(row)?)),
             )?
             .collect::<Result<_>>()?;
-        followed.place = match found.last() {
+        *place = match found.last() {
             Some((place, _)) if found.len() == limit => *place,
-            _ => last,
+            _ => after(last.number, last.at),
         };
         Ok(found)
     }
@@ -180,15 +188,16 @@ mod tests {
 
     #[test]
     fn a_place_comes_back_from_its_text() {
-        for file in [5, -5, i64::MIN] {
+        for (file, since) in [(5, None), (-5, Some(-4)), (i64::MIN, Some(0))] {
             let place = Place {
                 file,
                 number: 77,
                 at: -3,
+                since,
             };
             assert_eq!(place.to_string().parse(), Ok(place));
         }
-        for text in ["", "1", "1-2", "x-1-2", "1-2-3-4", "1-2-\u{0}"] {
+        for text in ["", "1", "1-2", "x-1-2", "1-2-3-4", "1-2-3~", "1-2-\u{0}"] {
             assert!(text.parse::<Place>().is_err(), "{text}");
         }
     }

@@ -2,11 +2,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use model::name::{MachineName, RackName};
+use model::outcome::Phase;
 use rusqlite::{Result, params};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,6 +16,7 @@ use utoipa::ToSchema;
 use super::cell::{Cell, Cells};
 use super::{AsOf, row};
 use crate::history::Reading;
+use crate::history::lengths::Lengths;
 use crate::history::tally::{day, start_of};
 use crate::history::time::{nanos, time};
 
@@ -27,23 +30,49 @@ pub struct Trends {
     pub as_of: AsOf,
     /// From when. Outcomes by day are those of whole days, from the one that holds this.
     pub from: Timestamp,
-    /// Outcomes by rack and day, in UTC, the oldest first.
+    /// Outcomes by day, in UTC, rack and distro, the oldest first.
     pub days: Vec<Day>,
+    /// How long phases took, by rack and distro, those with the longest median first.
+    pub phases: Vec<PhaseLength>,
     /// The machines whose outcome changed most often between passed and failed.
     pub flaky: Vec<Flaky>,
     /// The machines that have not deployed for longest, those that never did first.
     pub longest_without_pass: Vec<Cell>,
 }
 
-/// What became of a rack's jobs on one day.
+/// What became of a rack's jobs with a distro on one day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Day {
     /// The day, in UTC.
     pub day: Date,
     /// The rack.
     pub rack: RackName,
+    /// What they deployed; `None`: they do not say, or were refused.
+    pub distro: Option<String>,
     /// How many jobs ended how.
     pub outcomes: BTreeMap<String, usize>,
+}
+
+/// How long a phase took the jobs of a rack with a distro that passed or failed in this time. Lengths are as rough as
+/// looks are far apart, and told within an eighth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PhaseLength {
+    /// The rack.
+    pub rack: RackName,
+    /// What they deployed; `None`: they do not say.
+    pub distro: Option<String>,
+    /// Which.
+    pub phase: Phase,
+    /// How many jobs were seen in it.
+    pub jobs: u64,
+    /// Half of them took at most so long.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    #[schema(value_type = String)]
+    pub median: Duration,
+    /// 95 of 100 took at most so long.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    #[schema(value_type = String)]
+    pub p95: Duration,
 }
 
 /// A machine that cannot make up its mind.
@@ -67,6 +96,7 @@ impl Reading<'_> {
             as_of: self.as_of()?,
             from,
             days: self.days(from)?,
+            phases: self.phases(from)?,
             flaky: self.flaky(from)?,
             longest_without_pass: self.longest_without_pass()?,
         })
@@ -74,20 +104,22 @@ impl Reading<'_> {
 
     fn days(&self, from: Timestamp) -> Result<Vec<Day>> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT day, rack, outcome, sum(count) AS count FROM outcomes WHERE day >= ?1
-             GROUP BY day, rack, outcome ORDER BY day, rack, outcome",
+            "SELECT day, rack, distro, outcome, sum(count) AS count FROM outcomes WHERE day >= ?1
+             GROUP BY day, rack, distro, outcome ORDER BY day, rack, distro, outcome",
         )?;
         let mut rows = statement.query([day(nanos(from))])?;
         let mut days: Vec<Day> = Vec::new();
         while let Some(row) = rows.next()? {
             let (day, rack) = (date(row.get("day")?), row::rack(row, "rack")?);
+            let distro = said(row.get("distro")?);
             if days
                 .last()
-                .is_none_or(|last| (last.day, &last.rack) != (day, &rack))
+                .is_none_or(|last| (last.day, &last.rack, &last.distro) != (day, &rack, &distro))
             {
                 days.push(Day {
                     day,
                     rack,
+                    distro,
                     outcomes: BTreeMap::new(),
                 });
             }
@@ -96,6 +128,38 @@ impl Reading<'_> {
             }
         }
         Ok(days)
+    }
+
+    fn phases(&self, from: Timestamp) -> Result<Vec<PhaseLength>> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT rack, distro, phase, counts FROM lengths WHERE day >= ?1")?;
+        let mut rows = statement.query([day(nanos(from))])?;
+        let mut all: HashMap<(RackName, String, Phase), Lengths> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let Some(phase) = row::word(row, "phase")? else {
+                continue;
+            };
+            let key = (row::rack(row, "rack")?, row.get("distro")?, phase);
+            let counts = Lengths::from_bytes(row.get_ref("counts")?.as_blob()?);
+            all.entry(key).or_default().add(&counts);
+        }
+        let lengths = all.into_iter().filter_map(|((rack, distro, phase), all)| {
+            Some(PhaseLength {
+                rack,
+                distro: said(distro),
+                phase,
+                jobs: all.count(),
+                median: all.at_most(50)?,
+                p95: all.at_most(95)?,
+            })
+        });
+        let mut lengths: Vec<PhaseLength> = lengths.collect();
+        lengths.sort_by(|a, b| {
+            let slowest = (b.median, b.p95).cmp(&(a.median, a.p95));
+            slowest.then_with(|| (&a.rack, &a.distro, a.phase).cmp(&(&b.rack, &b.distro, b.phase)))
+        });
+        Ok(lengths)
     }
 
     fn flaky(&self, from: Timestamp) -> Result<Vec<Flaky>> {
@@ -162,6 +226,11 @@ impl Reading<'_> {
         });
         cells.filter_map(Result::transpose).collect()
     }
+}
+
+/// What the file holds, where it holds something.
+fn said(distro: String) -> Option<String> {
+    (!distro.is_empty()).then_some(distro)
 }
 
 fn date(day: i64) -> Date {

@@ -47,6 +47,7 @@ pub fn rows(file: &Path) -> Vec<(&'static str, Vec<String>)> {
         "decisions",
         "jobs",
         "outcomes",
+        "lengths",
         "machines",
         "members",
         "actions",

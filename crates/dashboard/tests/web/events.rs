@@ -128,6 +128,50 @@ async fn after_an_event_of_another_file_comes_what_happened_since() {
 }
 
 #[tokio::test]
+async fn who_is_cut_off_while_a_history_is_made_anew_gets_nothing_again() {
+    let story = Teller::new(25).story(SIZE);
+    let part = |from: usize, to: usize| &story[story.len() * from / 6..story.len() * to / 6];
+    let mut first = Dashboard::start(&[]).await;
+    let mut live = first.follow("", None).await;
+    write(&mut first.writer, part(0, 3), 100);
+    first.tell();
+    let (last, _) = take(&mut live, part(0, 3).len()).await.pop().unwrap();
+    let since = part(0, 3).last().unwrap().time;
+
+    // Its file is lost, and another is being made: this much of the stream is read so far.
+    let mut anew = Dashboard::start(part(0, 2)).await;
+    let mut live = anew.follow("", Some(&last)).await;
+    let (again, _) = live.event().await.unwrap();
+    assert_eq!(again, last, "who comes and goes at once is where they were");
+    write(&mut anew.writer, part(2, 4), 100);
+    anew.tell();
+    let mut came = take(&mut live, 3).await;
+    drop(live);
+    let mut live = anew.follow("", Some(&came[2].0)).await;
+    write(&mut anew.writer, part(4, 5), 100);
+    anew.tell();
+    came.extend(take(&mut live, 3).await);
+    // All of it is known now, and what is older and told only now is news.
+    write(&mut anew.writer, part(5, 6), 100);
+    anew.writer.note_whole().unwrap();
+    let late = Teller::new(26).since("2026-10-01T00:00:00Z".parse().unwrap());
+    let late = { late }.round(0, SIZE);
+    write(&mut anew.writer, &late, 100);
+    anew.tell();
+    drop(live);
+    let mut live = anew.follow("", Some(&came[5].0)).await;
+    let expected: Vec<_> = story.iter().filter(|event| event.time >= since).collect();
+    let missing = expected.len() + late.len() - came.len();
+    came.extend(take(&mut live, missing).await);
+    let came: Vec<_> = came.iter().map(|(_, data)| data["at"].clone()).collect();
+    let expected = expected.into_iter().chain(&late);
+    let expected: Vec<Value> = expected
+        .map(|event| event.time.to_string().into())
+        .collect();
+    assert_eq!(came, expected);
+}
+
+#[tokio::test]
 async fn who_may_not_read_any_more_hears_no_more() {
     let dashboard = Dashboard::start_for(&[], false).await;
     let answer = dashboard.follow("", None).await.answer;

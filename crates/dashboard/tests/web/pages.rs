@@ -163,3 +163,33 @@ async fn every_answer_allows_nothing_from_elsewhere() {
     // Probes call a pod by its address.
     assert_eq!(under_another_name("/readyz").await, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn trends_tell_of_racks_distros_and_phases() {
+    let dashboard = Dashboard::told(9).await;
+    let page = dashboard.page("/trends?days=3650").await;
+    let section = |id: &str| {
+        let (_, rest) = page.split_once(&format!("id=\"{id}\"")).unwrap();
+        rest.split("</section>").next().unwrap().to_owned()
+    };
+    for (id, words) in [("racks", ["r0", "r1"]), ("distros", ["noble", "jammy"])] {
+        let section = section(id);
+        for word in words {
+            assert!(section.contains(&format!(">{word}<")), "{id}: {section}");
+        }
+        assert!(section.contains("% of") && section.contains("<svg"), "{id}");
+    }
+    let trends = dashboard.json("/api/v1/trends?days=3650").await;
+    let phases = trends["phases"].as_array().unwrap();
+    // Both racks have both distros, and every job was seen in both phases unless it was over before.
+    assert_eq!(phases.len(), 8);
+    let median = |phase: &Value| -> jiff::SignedDuration {
+        phase["median"].as_str().unwrap().parse().unwrap()
+    };
+    assert!(phases.is_sorted_by(|a, b| median(a) >= median(b)));
+    let section = section("phases");
+    for word in ["noble", "jammy", "provision", "test"] {
+        assert!(section.contains(word), "{word}: {section}");
+    }
+    assert_eq!(section.matches("<svg").count(), phases.len());
+}

@@ -14,7 +14,7 @@ use super::super::problem::Problem;
 use super::super::site::{Changes, Site};
 use super::bad;
 use crate::history::HistoryError;
-use crate::views::{EventFilter, EventView, Followed, Place};
+use crate::views::{EventFilter, EventView, Place};
 
 /// How many events are read at once. What a client does not take is not read.
 const AT_ONCE: usize = 500;
@@ -45,7 +45,8 @@ struct Client {
     visitor: Visitor,
     filter: EventFilter,
     seen: Changes,
-    followed: Followed,
+    /// How far it has followed.
+    place: Place,
 }
 
 /// The events after a place, or from now on, until the visitor may not read any more.
@@ -57,7 +58,7 @@ pub(super) async fn events(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, HistoryError> {
     let end = site.clone().ended();
     let seen = site.changes();
-    let followed = site
+    let place = site
         .ask(move |moment| {
             let place = match after {
                 Some(place) => place,
@@ -67,13 +68,13 @@ pub(super) async fn events(
         })
         .await?;
     // Without data this is no event; it tells a client that is cut off before the first one where to go on.
-    let begin = Event::default().id(after.unwrap_or(followed.place).to_string());
+    let begin = Event::default().id(after.unwrap_or(place).to_string());
     let client = Client {
         site,
         visitor,
         filter,
         seen,
-        followed,
+        place,
     };
     let later = stream::unfold(client, async |mut client| {
         let events = client.next().await?;
@@ -91,12 +92,12 @@ impl Client {
             if !self.site.access().admits(&self.visitor) {
                 return None;
             }
-            let (filter, mut followed) = (self.filter.clone(), self.followed);
+            let (filter, mut place) = (self.filter.clone(), self.place);
             let found = self.site.ask(move |moment| {
-                let found = moment.reading.follow(&mut followed, &filter, AT_ONCE)?;
-                Ok((found, followed))
+                let found = moment.reading.follow(&mut place, &filter, AT_ONCE)?;
+                Ok((found, place))
             });
-            let (found, followed) = match found.await {
+            let (found, place) = match found.await {
                 Ok(found) => found,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
@@ -104,7 +105,7 @@ impl Client {
                     return None;
                 }
             };
-            self.followed = followed;
+            self.place = place;
             if !found.is_empty() {
                 return Some(found.iter().map(message).collect());
             }

@@ -1,29 +1,35 @@
 //! How the fleet does over days.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::response::Response;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
-use model::name::RackName;
 use rusqlite::Result;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::super::site::{Client, Moment, Site};
-use super::parts::{health, machine_link, rack_link, since};
+use super::parts::{health, machine_link, rack_link, since, span};
 use super::{Page, bad};
 use crate::history::tally::{day, start_of};
 use crate::history::time::{nanos, time};
-use crate::views::{Day, Trends};
+use crate::views::{Day, PhaseLength, Trends};
 
 /// The spans that can be chosen, in days.
 const SPANS: [u16; 4] = [7, 30, 90, 365];
 
 /// How wide the column of a day is, and how high the chart.
 const DAY: (usize, usize) = (10, 40);
+
+/// How many of the slowest phases are shown.
+const SLOWEST: usize = 20;
+
+/// How long the bar of the slowest phase is, and how high a bar is.
+const BAR: (f64, u32) = (160.0, 12);
 
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -68,7 +74,22 @@ fn page(moment: &Moment, span: &Span) -> Result<Page> {
     Ok(Page::new("Trends")
         .at("/trends")
         .part("span", choice(span, trends.from))
-        .section("racks", "Pass rate by rack and day", racks(&trends))
+        .section(
+            "racks",
+            "Pass rate by rack and day",
+            rates(&trends, "rack", |day| &day.rack, rack_link),
+        )
+        .section(
+            "distros",
+            "Pass rate by distro and day",
+            rates(
+                &trends,
+                "distro",
+                |day| &day.distro,
+                |distro| named(distro.as_deref()),
+            ),
+        )
+        .section("phases", "Slowest phases", phases(&trends.phases, span))
         .section("flaky", "Most flaky machines", flaky(&trends))
         .section("longest", "Longest without a deployment", longest(&trends)))
 }
@@ -116,22 +137,33 @@ impl Rate {
     }
 }
 
-fn racks(trends: &Trends) -> Markup {
-    let mut racks: BTreeMap<&RackName, Vec<(Date, Rate)>> = BTreeMap::new();
+/// A distro, as jobs name it.
+fn named(distro: Option<&str>) -> Markup {
+    html! { @match distro { Some(distro) => bdi { (distro) }, None => span.quiet { "not said" } } }
+}
+
+/// Pass rates of what a day is of, by day.
+fn rates<'t, K: Ord + 't>(
+    trends: &'t Trends,
+    what: &str,
+    of: impl Fn(&'t Day) -> &'t K,
+    show: impl Fn(&K) -> Markup,
+) -> Markup {
+    let mut all: BTreeMap<&K, BTreeMap<Date, Rate>> = BTreeMap::new();
     for day in &trends.days {
-        racks
-            .entry(&day.rack)
-            .or_default()
-            .push((day.day, Rate::of(day)));
+        let days = all.entry(of(day)).or_default();
+        let rate = days.entry(day.day).or_default();
+        *rate = rate.with(Rate::of(day));
     }
     html! {
-        @if racks.is_empty() { p.quiet { "no job has ended in this time" } } @else {
+        @if all.is_empty() { p.quiet { "no job has ended in this time" } } @else {
+            p.quiet { "A column per day: as much of it as is filled has passed." }
             div.wide tabindex="0" { table {
-                thead { tr { th { "rack" } th { "passed" } th { "by day" } } }
-                tbody { @for (rack, days) in &racks {
-                    @let whole = days.iter().fold(Rate::default(), |sum, (_, rate)| sum.with(*rate));
+                thead { tr { th { (what) } th { "passed" } th { "by day" } } }
+                tbody { @for (of, days) in &all {
+                    @let whole = days.values().fold(Rate::default(), |sum, rate| sum.with(*rate));
                     tr {
-                        th scope="row" { (rack_link(rack)) }
+                        th scope="row" { (show(of)) }
                         td { @match whole.percent() {
                             Some(percent) => { (percent) " % of " (whole.all) },
                             None => "–",
@@ -145,7 +177,7 @@ fn racks(trends: &Trends) -> Markup {
 }
 
 /// A column per day: how much of it passed is filled.
-fn chart(days: &[(Date, Rate)]) -> Markup {
+fn chart(days: &BTreeMap<Date, Rate>) -> Markup {
     let (width, height) = DAY;
     html! {
         svg width=(days.len() * width) height=(height) role="img" aria-label="pass rate by day" {
@@ -154,11 +186,60 @@ fn chart(days: &[(Date, Rate)]) -> Markup {
                     @let filled = height * percent / 100;
                     g {
                         title { (day) ": " (rate.passed) " of " (rate.all) " passed" }
-                        rect class="bar failed" x=(number * width) width=(width - 2) height=(height) {}
-                        rect class="bar passed" x=(number * width) y=(height - filled) width=(width - 2) height=(filled) {}
+                        rect class="bar rest" x=(number * width) width=(width - 2) height=(height) {}
+                        rect class="bar" x=(number * width) y=(height - filled) width=(width - 2) height=(filled) {}
                     }
                 }
             }
+        }
+    }
+}
+
+fn phases(phases: &[PhaseLength], asked: &Span) -> Markup {
+    let shown = &phases[..phases.len().min(SLOWEST)];
+    let longest = shown
+        .iter()
+        .map(|phase| phase.p95)
+        .max()
+        .unwrap_or_default();
+    html! {
+        @if phases.is_empty() { p.quiet { "no phase was seen in this time" } } @else {
+            p.quiet {
+                "Of jobs that passed or failed. Half of them took at most the median, to which the bar is thick, and 95 of \
+                 100 at most what its line reaches to."
+            }
+            div.wide.stack { table {
+                thead { tr { th { "rack" } th { "distro" } th { "phase" } th { "jobs" } th { "median" } th colspan="2" { "95 of 100" } } }
+                tbody { @for phase in shown {
+                    tr {
+                        th scope="row" { (rack_link(&phase.rack)) }
+                        td { (named(phase.distro.as_deref())) }
+                        td { (phase.phase) }
+                        td { (phase.jobs) span.narrow { " jobs" } }
+                        td { (span(Some(phase.median))) span.narrow { " (median)" } }
+                        td { (span(Some(phase.p95))) span.narrow { " (95 of 100)" } }
+                        td { (bar(phase, longest)) }
+                    }
+                } }
+            } }
+            @if phases.len() > shown.len() {
+                p.quiet { "The slowest " (shown.len()) " of " (phases.len()) "; all are in " a href={ "/api/v1/trends?days=" (asked.days) } { "the API" } "." }
+            }
+        }
+    }
+}
+
+/// Filled to the median, and a line to what 95 of 100 do not exceed.
+fn bar(phase: &PhaseLength, longest: Duration) -> Markup {
+    let (most, height) = BAR;
+    let long = |length: Duration| match longest.is_zero() {
+        true => "0".to_owned(),
+        false => format!("{:.1}", most * length.as_secs_f64() / longest.as_secs_f64()),
+    };
+    html! {
+        svg width=(most) height=(height) aria-hidden="true" {
+            rect.bar y=(height / 2 - 1) width=(long(phase.p95)) height="2" {}
+            rect.bar width=(long(phase.median)) height=(height) rx="2" {}
         }
     }
 }
