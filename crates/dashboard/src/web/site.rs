@@ -300,8 +300,8 @@ impl Site {
                 .await
             {
                 Ok(Some(html)) => Html(html).into_response(),
-                Ok(None) => pages::not_there().into_response(),
-                Err(error) => pages::broken(&error).into_response(),
+                Ok(None) => pages::not_there(),
+                Err(error) => pages::broken(&error),
             },
         };
         let headers = answer.headers_mut();
