@@ -67,7 +67,8 @@ fn text(view: &MachineView, found: Option<&Found>) -> String {
         pair(
             "health",
             format!(
-                "{}: {}",
+                "{} {}: {}",
+                words::shape(cell.health),
                 cell.health.as_str(),
                 words::health_meaning(cell.health)
             ),

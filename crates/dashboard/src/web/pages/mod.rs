@@ -250,7 +250,11 @@ pub(super) fn login(next: &str, refused: bool) -> Response {
 
 /// The answer to an address that is none.
 pub(super) async fn unknown() -> Response {
-    not_there()
+    let says = "there is nothing at this address";
+    let content =
+        html! { p { "There is nothing at this address. " a href="/" { "To the fleet" } "." } };
+    let problem = Problem::new(StatusCode::NOT_FOUND, says);
+    no_page(problem, "Nothing there", content)
 }
 
 /// The answer when no event told of what is asked for.
