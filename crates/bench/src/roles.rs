@@ -169,9 +169,14 @@ async fn scheduler(orders: SchedulerOrders) -> anyhow::Result<()> {
     };
     let bus = Bus::connect(&Connect::to(orders.nats, "scheduler")).await?;
     say(&"ready")?;
-    scheduler::run(settings, bus, Vec::new(), input_ended())
-        .await
-        .context("the scheduler ended")
+    scheduler::run(
+        settings,
+        ledger::Ledger::new(bus),
+        Vec::new(),
+        input_ended(),
+    )
+    .await
+    .context("the scheduler ended")
 }
 
 /// As a role of `racktick` logs when nobody looks: JSON lines, from `info` up.

@@ -4,14 +4,17 @@ use async_nats::HeaderMap;
 use async_nats::client::PublishErrorKind;
 use bytes::Bytes;
 use jiff::Timestamp;
+use model::id::CycleId;
 use model::subject::Subject;
 use serde::Deserialize;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::connect::Bus;
 use crate::denied::{Inbox, Watch};
 use crate::error::BusError;
+use crate::runtime::is_traced;
 use crate::storing::Word;
 use crate::wire::{ApiError, NoAnswer, PATIENCE, code, header, pause};
 
@@ -31,6 +34,8 @@ pub struct Outgoing {
     pub at: Option<At>,
     /// Store it only if this is the number of the newest message on the subject; 0 if there is none.
     pub last: Option<u64>,
+    /// The W3C `traceparent` of what it is a part of, for whoever takes it.
+    pub traceparent: Option<String>,
 }
 
 /// When and where a message that waits comes out. A time that is over means at once.
@@ -51,6 +56,7 @@ impl Outgoing {
             id: None,
             at: None,
             last: None,
+            traceparent: None,
         }
     }
 
@@ -87,6 +93,33 @@ impl Outgoing {
         }
     }
 
+    /// The same as a part of a cycle's trace.
+    #[must_use]
+    pub fn of_cycle(self, cycle: CycleId) -> Self {
+        Self {
+            traceparent: Some(cycle.traceparent()),
+            ..self
+        }
+    }
+
+    /// Where somebody traces, what publishing it is in its trace. What the broker holds back has none: it would begin
+    /// the trace a day before anything is done.
+    fn span(&self) -> Option<Span> {
+        let traceparent = self.traceparent.as_deref().filter(|_| is_traced())?;
+        let is_due = self
+            .at
+            .as_ref()
+            .is_none_or(|at| at.time <= Timestamp::now());
+        is_due.then(|| {
+            tracing::info_span!(
+                "publish",
+                subject = %self.subject,
+                traceparent,
+                outcome = tracing::field::Empty
+            )
+        })
+    }
+
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         if let Some(id) = &self.id {
@@ -98,6 +131,9 @@ impl Outgoing {
         }
         if let Some(last) = self.last {
             headers.insert(header::EXPECTED_SUBJECT_SEQUENCE, last.to_string());
+        }
+        if let Some(traceparent) = &self.traceparent {
+            headers.insert(header::TRACEPARENT, traceparent.as_str());
         }
         headers
     }
@@ -160,6 +196,23 @@ impl Bus {
     /// # Errors
     /// `Unknown` when no answer came, `Nobody`, `Denied`, `Refused`, `TooLarge`.
     pub async fn publish(&self, message: Outgoing) -> Result<Published, BusError> {
+        let Some(span) = message.span() else {
+            return self.publish_one(message).await;
+        };
+        let published = self.publish_one(message).instrument(span.clone()).await;
+        span.record(
+            "outcome",
+            match &published {
+                Ok(Published::Stored(_)) => "stored",
+                Ok(Published::Duplicate(_)) => "duplicate",
+                Ok(Published::Exists) => "exists",
+                Err(_) => "failed",
+            },
+        );
+        published
+    }
+
+    async fn publish_one(&self, message: Outgoing) -> Result<Published, BusError> {
         let subject = message.subject.to_string();
         let ack = self
             .store(

@@ -53,6 +53,9 @@ pub struct Endpoint {
     /// How often it did not succeed.
     #[serde(rename = "num_errors")]
     pub failed: u64,
+    /// What became of the last one that did not; empty when none failed.
+    #[serde(rename = "last_error")]
+    pub last_failure: &'static str,
     /// How long all of it took, in nanoseconds.
     #[serde(rename = "processing_time")]
     pub took: u64,
@@ -109,7 +112,34 @@ struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    endpoints: Option<Vec<Endpoint>>,
+    endpoints: Option<Endpoints>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Endpoints {
+    Listed(Vec<Listed>),
+    Counted(Vec<Endpoint>),
+}
+
+/// An endpoint without what it did.
+#[derive(Serialize)]
+struct Listed {
+    name: &'static str,
+    subject: &'static str,
+    queue_group: &'static str,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Listed {
+    fn of(endpoint: Endpoint) -> Self {
+        Self {
+            name: endpoint.name,
+            subject: endpoint.subject,
+            queue_group: endpoint.queue_group,
+            metadata: BTreeMap::new(),
+        }
+    }
 }
 
 impl Service {
@@ -148,7 +178,14 @@ impl Service {
             metadata: &self.metadata,
             description: (question == Question::Info).then_some(self.description),
             started: (question == Question::Stats).then_some(started),
-            endpoints: (question != Question::Ping).then_some(endpoints),
+            endpoints: match question {
+                Question::Ping => None,
+                Question::Info => {
+                    let listed = endpoints.into_iter().map(Listed::of);
+                    Some(Endpoints::Listed(listed.collect()))
+                }
+                Question::Stats => Some(Endpoints::Counted(endpoints)),
+            },
         };
         serde_json::to_vec(&answer).expect("texts, numbers and lists can be written")
     }
@@ -297,6 +334,7 @@ mod tests {
                 queue_group: "tick",
                 done: 4,
                 failed: 1,
+                last_failure: "a task became a dead letter",
                 took: 800,
                 on_average: 200,
             };
@@ -316,14 +354,15 @@ mod tests {
             answer(Question::Ping),
             with(json!({"type": "io.nats.micro.v1.ping_response"}))
         );
+        let listed = json!([{"name": "tick", "subject": "rack.tick", "queue_group": "tick", "metadata": {}}]);
         let endpoints = json!([{
             "name": "tick", "subject": "rack.tick", "queue_group": "tick", "num_requests": 4, "num_errors": 1,
-            "processing_time": 800, "average_processing_time": 200,
+            "last_error": "a task became a dead letter", "processing_time": 800, "average_processing_time": 200,
         }]);
         assert_eq!(
             answer(Question::Info),
             with(json!({
-                "type": "io.nats.micro.v1.info_response", "description": "Works", "endpoints": endpoints,
+                "type": "io.nats.micro.v1.info_response", "description": "Works", "endpoints": listed,
             }))
         );
         assert_eq!(

@@ -26,6 +26,7 @@ pub(crate) mod header {
     pub(crate) const EXPECTED_SUBJECT_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
     pub(crate) const SCHEDULE: &str = "Nats-Schedule";
     pub(crate) const SCHEDULE_TARGET: &str = "Nats-Schedule-Target";
+    pub(crate) const TRACEPARENT: &str = "traceparent";
     pub(crate) const SCHEDULER: &str = "Nats-Scheduler";
     pub(crate) const BATCH_ID: &str = "Nats-Batch-Id";
     pub(crate) const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bus::Bus;
 use bus::topology;
+use ledger::Ledger;
 use telemetry::Traces;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -20,7 +21,7 @@ const BROKER_STARTS_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) output: Output,
-    /// Where a role's traces go, if anywhere.
+    /// Where traces go, if anywhere.
     pub(crate) traces: Option<Traces>,
 }
 
@@ -28,6 +29,12 @@ impl App {
     /// The broker, for a command that a person waits for.
     pub(crate) async fn bus(&self) -> anyhow::Result<Bus> {
         Ok(Bus::connect(&self.config.nats("command", Duration::ZERO)?).await?)
+    }
+
+    /// The ledger of a broker, for a command that does something about cycles: what becomes known by it is traced.
+    pub(crate) fn ledger(&self, bus: Bus) -> Ledger {
+        let observers = self.traces.as_ref().map(Traces::facts);
+        Ledger::new(bus).observed(observers.into_iter().collect())
     }
 
     /// The broker, for a role: with everything that is declared, and not without it.

@@ -9,6 +9,7 @@ use crate::commands::{
     machine, plan, rack, recover, setup, status, tick, why, worker,
 };
 use crate::config::{ConfigError, Key, Places, Problem, SETTINGS};
+use crate::living;
 
 const AFTER_HELP: &str = "\
 Settings come from flags, the environment, .env, racktick.toml, a NATS context and defaults, in this order;
@@ -138,6 +139,17 @@ impl Command {
             self,
             Self::Scheduler | Self::Worker(_) | Self::Dashboard(_) | Self::Lab(_)
         )
+    }
+
+    /// What it is called in traces, if what it does is a part of any.
+    pub(crate) fn traced(&self) -> Option<&'static str> {
+        match self {
+            Self::Worker(_) => Some(living::WORKER.0),
+            Self::Scheduler => Some(living::SCHEDULER.0),
+            Self::Dashboard(arguments) if arguments.command.is_none() => Some(living::DASHBOARD.0),
+            Self::Tick(_) | Self::Cancel(_) | Self::Dlq(_) => Some("racktick"),
+            _ => None,
+        }
     }
 
     /// The values of settings that this command's own flags give.

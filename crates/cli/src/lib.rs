@@ -64,10 +64,9 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         _ => {}
     }
     let config = Config::load(&cli.places()?)?;
-    // Only a worker works on cycles.
-    let traces = match cli.command {
-        Command::Worker(_) => Traces::from_environment(living::WORKER.0, metrics::VERSION)?,
-        _ => None,
+    let traces = match cli.command.traced() {
+        Some(service) => Traces::of(&config.otel, service, metrics::VERSION)?,
+        None => None,
     };
     let (traces, layer) = traces.unzip();
     // On a screen that is drawn, the log would stand across it.
@@ -78,14 +77,19 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         tracing::warn!("{warning}");
     }
     let runtime = runtime(config.worker.threads)?;
-    runtime.block_on(dispatch(
-        cli,
-        &App {
-            config,
-            output,
-            traces,
-        },
-    ))
+    let app = App {
+        config,
+        output,
+        traces,
+    };
+    runtime.block_on(async {
+        let exporting = app.traces.as_ref().and_then(Traces::export);
+        let exit = dispatch(cli, &app).await;
+        if let Some(exporting) = exporting {
+            exporting.end().await;
+        }
+        exit
+    })
 }
 
 /// One thread is fastest up to a thousand jobs per second: handing work between threads costs more than it brings.

@@ -245,7 +245,10 @@ fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_leads_from_the_tick_to_the_verdict_across_processes() {
     let (url, spans) = collector().await;
-    let world = World::env(LabConfig::default(), "OTEL_EXPORTER_OTLP_ENDPOINT", &url).await;
+    let mut world = World::new(LabConfig::default()).await;
+    // As every other setting, this one may stand there.
+    let said = format!("OTEL_EXPORTER_OTLP_ENDPOINT={url}\nOTEL_SERVICE_NAME=somebody\n");
+    world.place = world.place.file(".env", &said);
     let start = |service: &str, only: &str| {
         let mut command = world.place.command(&["worker", "--only", only]);
         command.env("OTEL_SERVICE_NAME", service);
@@ -263,7 +266,8 @@ async fn one_trace_leads_from_the_tick_to_the_verdict_across_processes() {
     until(SOON, "the whole cycle is told", async || {
         let spans = spans.lock().unwrap();
         let count = |name: &str| spans.iter().filter(|(_, span)| span.name == name).count();
-        (count("cycle"), count("job"), count("tick"), count("submit")) == (1, 3, 1, 6)
+        let cycles = (count("publish"), count("cycle"), count("tick"));
+        (cycles, count("job"), count("submit")) == ((1, 1, 1), 3, 6)
     })
     .await;
     let spans = spans.lock().unwrap();
@@ -280,6 +284,13 @@ async fn one_trace_leads_from_the_tick_to_the_verdict_across_processes() {
         assert_eq!(job.parent_span_id, cycle.span_id);
         assert_eq!(text(&job.attributes, "verdict").unwrap(), "passed");
     }
+    let (by, published) = of("publish")[0];
+    assert_eq!(
+        (by.as_str(), &published.parent_span_id),
+        ("somebody", &cycle.span_id)
+    );
+    assert_eq!(published.kind, SpanKind::Producer as i32);
+    assert_eq!(text(&published.attributes, "outcome").unwrap(), "stored");
     assert_eq!(of("tick")[0].0, "ticks");
     assert!(of("watch").len() >= 3 && of("watch").iter().all(|(service, _)| service == "jobs"));
     // A call is a part of the task that made it.

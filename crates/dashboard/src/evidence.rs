@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anstream::adapter::strip_str;
 use bus::{Bus, BusError};
 use jiff::Timestamp;
 use model::body;
@@ -137,45 +138,28 @@ pub fn missing(found: &Found, over_at: Option<Timestamp>) -> Option<String> {
     }
 }
 
-/// A log as text: without what commands a terminal, and a line that was written over and over as it was at last.
+/// A log as text: without what commands a terminal, and a line that was written over and over as it was at last. Each line
+/// is read for itself, so that a command that never ends hides no line after it.
 pub fn plain(log: &str) -> String {
     let mut text = String::with_capacity(log.len());
-    let mut rest = log.chars().peekable();
-    while let Some(character) = rest.next() {
-        match character {
-            '\u{1b}' => match rest.next() {
-                // A control sequence ends with a letter or one of a few signs.
-                Some('[') => {
-                    while rest
-                        .next()
-                        .is_some_and(|c| !('\u{40}'..='\u{7e}').contains(&c))
-                    {}
-                }
-                // A command to the terminal (title, link) ends with a bell, or an escape and a backslash.
-                Some(']') => {
-                    while let Some(c) = rest.next() {
-                        if c == '\u{7}' || (c == '\u{1b}' && rest.next_if_eq(&'\\').is_some()) {
-                            break;
-                        }
-                    }
-                }
-                _ => {}
-            },
-            '\r' => match rest.peek() {
-                Some('\n') | None => {}
-                Some(_) => text.truncate(text.rfind('\n').map_or(0, |at| at + 1)),
-            },
-            '\n' | '\t' => text.push(character),
-            // What turns or hides the text beside it.
-            '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{2069}'
-            | '\u{feff}' => {}
-            c if c.is_control() => {}
-            c => text.push(c),
+    for (number, line) in log.split('\n').enumerate() {
+        if number > 0 {
+            text.push('\n');
         }
+        let line = strip_str(line).to_string();
+        let last = line.trim_end_matches('\r').rsplit('\r').next();
+        let shown = |c: &char| *c == '\t' || !(c.is_control() || turns_or_hides(*c));
+        text.extend(last.unwrap_or_default().chars().filter(shown));
     }
     text
+}
+
+/// Whether a character does so to the text beside it.
+fn turns_or_hides(character: char) -> bool {
+    matches!(
+        character,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
+    )
 }
 
 /// The last lines of a text, at most so many.
@@ -196,6 +180,33 @@ mod tests {
         let log =
             "a\r\n\u{1b}[31mred\u{1b}[0m\u{1b}]0;title\u{7}\t\u{202e}x\n10%\r55%\r100%\nend\u{0}\r";
         assert_eq!(plain(log), "a\nred\tx\n100%\nend");
+    }
+
+    #[test]
+    fn nothing_in_a_log_commands_a_terminal_or_hides_a_line() {
+        for (log, text) in [
+            ("a\u{1b}[2J\u{1b}[1;1Hb", "ab"),
+            ("a\u{1b}[38;2;255;0;0mb\u{1b}[?25l", "ab"),
+            (
+                "a\u{1b}]8;;http://evil.example\u{1b}\\b\u{1b}]8;;\u{1b}\\",
+                "ab",
+            ),
+            (
+                "a\u{1b}P$qm\u{1b}\\b\u{1b}_hidden\u{1b}\\\u{1b}^hidden\u{1b}\\c",
+                "abc",
+            ),
+            ("a\u{1b}(0b\u{1b}#8\u{1b}c", "ab"),
+            ("a\u{9b}31mb\u{90}c\u{7f}", "a31mbc"),
+            (
+                "one\u{1b}]0;never ended\ntwo\u{1b}[\nthree\u{1b}Px\nfour\u{1b}",
+                "one\ntwo\nthree\nfour",
+            ),
+            ("a\u{1b}[3\u{18}b\u{1b}[\u{1b}[mc", "abc"),
+            ("50%\r\u{1b}[K100%\r\r\nb\r", "100%\nb"),
+            ("\n\n", "\n\n"),
+        ] {
+            assert_eq!(plain(log), text, "{log:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod broker;
+pub mod claims;
 pub mod evidence;
 pub mod follow;
 pub mod history;

@@ -31,6 +31,15 @@ const SIZE: Size = Size {
     cycles: 5,
 };
 
+/// A file holds what these events make, whatever stream they came from.
+#[track_caller]
+fn assert_is_made_of(files: &Files, followed: &Path, events: &[Event]) {
+    let all = files.path("all.db");
+    let (_, mut writer) = History::open(&all).unwrap();
+    support::write(&mut writer, events, 1000);
+    assert_eq!(rows(followed), rows(&all));
+}
+
 /// A file that is being followed.
 struct Following {
     history: History,
@@ -193,10 +202,7 @@ async fn a_stream_made_anew_is_followed_from_its_beginning_and_nothing_is_forgot
     following.reach(&bus).await;
     following.stop().await;
 
-    let all = files.path("all.db");
-    let (_, mut writer) = History::open(&all).unwrap();
-    support::write(&mut writer, &events, 1000);
-    assert_eq!(rows(&followed), rows(&all));
+    assert_is_made_of(&files, &followed, &events);
 }
 
 #[tokio::test]
@@ -227,10 +233,7 @@ async fn a_stream_that_was_set_back_is_followed_from_its_beginning() {
     let position = following.history.read(|reading| reading.as_of()).unwrap();
     assert_eq!(position.sequence, second.len() as u64);
     following.stop().await;
-    let all = files.path("all.db");
-    let (_, mut writer) = History::open(&all).unwrap();
-    support::write(&mut writer, &events, 1000);
-    assert_eq!(rows(&followed), rows(&all));
+    assert_is_made_of(&files, &followed, &events);
 }
 
 #[tokio::test]

@@ -152,11 +152,12 @@ fn again(kept: &Kept, now: Timestamp) -> Result<Again, Unfit> {
                     resume
                 }
             };
+            let cycle = resume.cycle;
             let tick = Tick {
                 resume: Some(resume),
                 ..tick
             };
-            outgoing(Subject::Tick, &tick)
+            outgoing(Subject::Tick, &tick).of_cycle(cycle)
         }
         subject @ Subject::Submit { .. } => {
             // There may have been attempts: whoever takes it asks Testflinger first.
@@ -164,7 +165,7 @@ fn again(kept: &Kept, now: Timestamp) -> Result<Again, Unfit> {
                 swept: true,
                 ..Submit::parse(&body).map_err(unfit)?
             };
-            outgoing(subject, &submit)
+            outgoing(subject, &submit).of_cycle(submit.cycle)
         }
         subject @ Subject::Watch { .. } => {
             // Somebody may have asked to cancel since: whoever takes it reads the claim.
@@ -172,7 +173,7 @@ fn again(kept: &Kept, now: Timestamp) -> Result<Again, Unfit> {
                 deadline: None,
                 ..Watch::parse(&body).map_err(unfit)?
             };
-            outgoing(subject, &watch)
+            outgoing(subject, &watch).of_cycle(watch.cycle)
         }
         other => return Err(Unfit(format!("nobody takes messages on {other}"))),
     };

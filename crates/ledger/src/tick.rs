@@ -57,7 +57,9 @@ impl Ledger {
             nonce: Some(nonce),
             resume: None,
         };
-        let message = outgoing(Subject::Tick, &tick).with_id(cycle.to_string());
+        let message = outgoing(Subject::Tick, &tick)
+            .with_id(cycle.to_string())
+            .of_cycle(cycle);
         self.bus().publish(message).await?;
         Ok(cycle)
     }

@@ -1,5 +1,7 @@
 //! Text of a stranger, made fit for a message: one line, printable, short, without our secrets.
 
+use anstream::adapter::strip_str;
+
 use crate::secrets::{Secrets, without_access_token};
 
 /// As many characters of a body as a message can bear.
@@ -29,37 +31,21 @@ pub(crate) fn excerpt(text: &str, secrets: &Secrets) -> String {
     line
 }
 
-/// Drops terminal escape sequences; other control characters and what turns or hides text become blanks.
+/// Drops terminal escape sequences, of which each ends with its line at the latest; other control characters and what
+/// turns or hides text become blanks.
 fn without_escapes(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(character) = rest.next() {
-        match character {
-            '\u{1b}' => match rest.next() {
-                // A control sequence ends with a letter or one of a few signs.
-                Some('[') => {
-                    while rest
-                        .next()
-                        .is_some_and(|c| !('\u{40}'..='\u{7e}').contains(&c))
-                    {}
-                }
-                // A command to the terminal (title, link) ends with a bell or an escape and a backslash.
-                Some(']') => {
-                    while let Some(c) = rest.next() {
-                        if c == '\u{7}' || (c == '\u{1b}' && rest.next_if_eq(&'\\').is_some()) {
-                            break;
-                        }
-                    }
-                }
-                _ => {}
-            },
+    for line in text.lines() {
+        let shown = strip_str(line).flat_map(str::chars);
+        clean.extend(shown.map(|character| match character {
             '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{2069}'
-            | '\u{feff}' => clean.push(' '),
-            c if c.is_control() => clean.push(' '),
-            c => clean.push(c),
-        }
+            | '\u{feff}' => ' ',
+            c if c.is_control() => ' ',
+            c => c,
+        }));
+        clean.push(' ');
     }
     clean
 }
@@ -81,6 +67,8 @@ mod tests {
             excerpt(text, &Secrets::default()),
             "one two red three four five"
         );
+        let text = "one\u{1b}]0;never ended\ntwo\u{1b}Phidden\u{1b}\\ \u{9b}2Jthree\u{1b}[";
+        assert_eq!(excerpt(text, &Secrets::default()), "one two 2Jthree");
         let long = excerpt(&"é".repeat(1000), &Secrets::default());
         assert_eq!(long.chars().count(), LONGEST + 1);
         assert!(long.ends_with('…'));

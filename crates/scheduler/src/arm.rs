@@ -6,6 +6,7 @@ use std::time::Duration;
 use bus::{BusError, Outgoing, Published, Start};
 use jiff::Timestamp;
 use ledger::{Ledger, LedgerError};
+use model::id::CycleId;
 use model::name::RackName;
 use model::rack::RackRecord;
 use model::subject::{Subject, stream};
@@ -57,9 +58,10 @@ pub(crate) async fn arm(
     rack: RackName,
     slot: Timestamp,
 ) -> Result<bool, LedgerError> {
-    let body = rack.to_string();
+    let (body, cycle) = (rack.to_string(), CycleId::of_slot(&rack, slot));
     let message = Outgoing::new(Subject::Slot { rack, slot }, body)
         .at(slot, Subject::Tick)
+        .of_cycle(cycle)
         .first_only();
     Ok(ledger.bus().publish(message).await? != Published::Exists)
 }

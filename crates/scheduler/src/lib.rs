@@ -11,7 +11,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{Bus, BusError, Changes, Start};
+use bus::{BusError, Changes, Start};
 use jiff::Timestamp;
 use ledger::{Ledger, LedgerError};
 use model::policy::Policy;
@@ -51,11 +51,10 @@ pub struct Settings {
 /// When the broker cannot be watched for good. A pass that fails is logged and made again.
 pub async fn run(
     settings: Settings,
-    bus: Bus,
+    ledger: Ledger,
     observers: Vec<Arc<dyn Observer>>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), BusError> {
-    let ledger = Ledger::new(bus);
     let changes = ledger.racks().changes(Start::New).await?;
     tokio::select! {
         // A pass may be cut off anywhere: whoever comes next finds what is missing.

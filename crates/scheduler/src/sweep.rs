@@ -209,7 +209,8 @@ impl Sweep {
             let (rack, machine) = (rack.clone(), machine.clone());
             // An id of its own: under the job's id the broker would take it for the lost one and drop it.
             let message = ledger::outgoing(Subject::Submit { rack, machine }, &task)
-                .with_id(format!("{job}.sweep.{}", now.as_second()));
+                .with_id(format!("{job}.sweep.{}", now.as_second()))
+                .of_cycle(record.cycle);
             self.ledger.bus().publish(message).await?;
             self.tell(Lost::Submit);
             let slower = 2u32.saturating_pow(times).min(SLOWEST);

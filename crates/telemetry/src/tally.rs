@@ -1,6 +1,7 @@
 //! What a role did, in the few numbers that it answers with when somebody asks who is there.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bus::runtime::End;
@@ -15,15 +16,24 @@ struct Count {
     done: AtomicU64,
     failed: AtomicU64,
     took: AtomicU64,
+    last_failure: Mutex<&'static str>,
 }
 
 impl Count {
-    fn add(&self, succeeded: bool, took: Duration) {
+    /// `failure`: what became of it when it did not succeed.
+    fn add(&self, failure: Option<&'static str>, took: Duration) {
         let nanoseconds = took.as_nanos().try_into().unwrap_or(u64::MAX);
         self.done.fetch_add(1, Ordering::Relaxed);
-        self.failed
-            .fetch_add(u64::from(!succeeded), Ordering::Relaxed);
+        if let Some(failure) = failure {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            *self.last_failure() = failure;
+        }
         self.took.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    fn last_failure(&self) -> MutexGuard<'_, &'static str> {
+        let last = self.last_failure.lock();
+        last.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn endpoint(
@@ -40,6 +50,7 @@ impl Count {
             queue_group,
             done,
             failed: self.failed.load(Ordering::Relaxed),
+            last_failure: *self.last_failure(),
             took,
             on_average: took.checked_div(done).unwrap_or(0),
         }
@@ -76,7 +87,13 @@ impl bus::runtime::Observer for TaskTally {
             TaskKind::Submit => &self.submits,
             TaskKind::Watch => &self.looks,
         };
-        count.add(end == End::Done, took);
+        let failure = match end {
+            End::Done => None,
+            End::Again => Some("a task comes again"),
+            End::Dead => Some("a task became a dead letter"),
+            End::Aborted => Some("a task was cut off"),
+        };
+        count.add(failure, took);
     }
 }
 
@@ -101,9 +118,10 @@ impl PassTally {
 
 impl scheduler::Observer for PassTally {
     fn passed(&self, pass: Pass, succeeded: bool, took: Duration) {
+        let failure = (!succeeded).then_some("a pass failed, and is made again");
         match pass {
-            Pass::Arm => self.arming.add(succeeded, took),
-            Pass::Sweep => self.sweeping.add(succeeded, took),
+            Pass::Arm => self.arming.add(failure, took),
+            Pass::Sweep => self.sweeping.add(failure, took),
         }
     }
 

@@ -128,7 +128,7 @@ pub fn part_of(traceparent: &str) {
 }
 
 /// Whether anybody wants to know. Without, nothing is written into spans.
-fn is_traced() -> bool {
+pub(crate) fn is_traced() -> bool {
     tracing::enabled!(target: "trace", tracing::Level::TRACE)
 }
 

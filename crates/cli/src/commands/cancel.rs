@@ -82,7 +82,7 @@ impl Report {
 }
 
 pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit> {
-    let ledger = Ledger::new(app.bus().await?);
+    let ledger = app.ledger(app.bus().await?);
     let targets = targets(arguments, &ledger).await?;
     let open: usize = targets
         .open

@@ -6,13 +6,13 @@ use std::pin::pin;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use dashboard::broker::{self, BrokerView};
+use dashboard::claims::{self, Claims};
 use dashboard::follow::{Progress, follow};
 use dashboard::history::{History, Retention};
 use dashboard::schedules::{self, Schedules};
 use dashboard::tokens::{Role, Tokens};
 use dashboard::web::{self, Access, Site, Sources};
 use jiff::Timestamp;
-use ledger::Ledger;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -126,18 +126,20 @@ async fn serve(app: &App) -> anyhow::Result<()> {
     let (progress, seen) = watch::channel(Progress::default());
     let (racks, schedules) = watch::channel(Schedules::default());
     let (standing, broker_view) = watch::channel(BrokerView::default());
+    let (claimed, claims) = watch::channel(Claims::default());
     let access = Access {
         tokens: Tokens::at(&settings.tokens),
         public_read: settings.public_read,
         proxy: settings.proxy.clone(),
         hosts: settings.hosts.clone(),
     };
-    let ledger = Ledger::new(bus.clone());
+    let ledger = app.ledger(bus.clone());
     let sources = Sources {
         history,
         progress: seen,
         schedules,
         broker: broker_view,
+        claims,
         ledger: ledger.clone(),
         testflinger: app.config.testflinger.server.as_str().into(),
     };
@@ -161,14 +163,15 @@ async fn serve(app: &App) -> anyhow::Result<()> {
     let mut reading = pin!(async {
         tokio::join!(
             schedules::follow(&ledger, &racks),
-            broker::follow(&bus, &standing)
+            broker::follow(&bus, &standing),
+            claims::follow(&ledger, &claimed)
         )
     });
     let early = tokio::select! {
         () = shutdown => None,
         ended = &mut following => Some(ended.context("following events ended")),
         ended = &mut serving => Some(ended.context("serving ended")),
-        (never, _) = &mut reading => match never {},
+        (never, _, _) = &mut reading => match never {},
     };
     if let Some(early) = early {
         early?;

@@ -5,7 +5,7 @@ use bus::dead::{self, Kept};
 use bus::{Bus, BusError};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use ledger::{Ledger, Person, Replayed};
+use ledger::{Person, Replayed};
 use model::dead::DeadLetter;
 use model::subject::{filter, stream};
 use serde_json::json;
@@ -148,7 +148,7 @@ async fn chosen(which: &Which, bus: &Bus) -> anyhow::Result<Vec<Kept>> {
 }
 
 async fn drop(which: &Which, app: &App, bus: &Bus) -> anyhow::Result<()> {
-    let (ledger, person) = (Ledger::new(bus.clone()), which.person());
+    let (ledger, person) = (app.ledger(bus.clone()), which.person());
     let mut dropped = Vec::new();
     for kept in chosen(which, bus).await? {
         if ledger.drop_letter(&kept, &person).await? {
@@ -160,7 +160,7 @@ async fn drop(which: &Which, app: &App, bus: &Bus) -> anyhow::Result<()> {
 }
 
 async fn replay(which: &Which, app: &App, bus: &Bus) -> anyhow::Result<Exit> {
-    let (ledger, person) = (Ledger::new(bus.clone()), which.person());
+    let (ledger, person) = (app.ledger(bus.clone()), which.person());
     let (mut replayed, mut kept_back) = (Vec::new(), Vec::new());
     for kept in chosen(which, bus).await? {
         match ledger.replay(&kept, &person).await? {

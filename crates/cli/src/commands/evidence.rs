@@ -3,7 +3,7 @@
 use bus::Bus;
 use dashboard::evidence::{self, Found};
 use dashboard::views::JobView;
-use model::evidence::Keeping;
+use model::evidence::{Evidence, Keeping};
 
 use crate::output;
 
@@ -24,6 +24,14 @@ pub(super) async fn find(bus: &Bus, job: &JobView) -> Option<Found> {
             Found::NotNow
         }
     })
+}
+
+/// What was kept, for JSON.
+pub(super) fn content(found: Option<&Found>) -> Option<&Evidence> {
+    match found {
+        Some(Found::Evidence(evidence)) => Some(evidence),
+        _ => None,
+    }
 }
 
 /// Phase, exit status and the last lines, or why there are none.

@@ -2,6 +2,7 @@
 
 use bus::Start;
 use clap::Args;
+use dashboard::evidence::Found;
 use dashboard::views::{JobSummary, JobView};
 use dashboard::words;
 use jiff::Timestamp;
@@ -9,15 +10,19 @@ use ledger::Ledger;
 use ledger::stored::{self, Read};
 use model::cycle::{CycleRecord, Fate};
 use model::event::{Event, Fact};
+use model::evidence::Evidence;
 use model::id::JobId;
 use model::name::MachineName;
 use model::outcome::Outcome;
 use model::subject::{filter, stream};
+use serde::Serialize;
 use serde_json::Value;
 
+use super::evidence;
 use super::machine::phases;
 use crate::app::App;
 use crate::output::{self, Toned, ago};
+use crate::plain;
 use crate::prefix::Prefix;
 use crate::told::Told;
 use crate::tone::Tone;
@@ -53,8 +58,23 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> 
             unheard(&found)
         );
     };
-    app.output
-        .print_coloured(&view, |view| text(view, Timestamp::now()))
+    let found = evidence::find(ledger.bus(), &view).await;
+    let shown = Shown {
+        evidence_kept: evidence::content(found.as_ref()),
+        view: &view,
+    };
+    app.output.print_coloured(&shown, |shown| {
+        text(shown.view, found.as_ref(), Timestamp::now())
+    })
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Shown<'v> {
+    #[serde(flatten)]
+    view: &'v JobView,
+    /// What the view's `evidence` says is kept.
+    evidence_kept: Option<&'v Evidence>,
 }
 
 /// Why there are no events of a job.
@@ -136,7 +156,7 @@ async fn find_in_events(ledger: &Ledger, prefix: &Prefix) -> anyhow::Result<Vec<
     Ok(found)
 }
 
-fn text(view: &JobView, now: Timestamp) -> String {
+fn text(view: &JobView, found: Option<&Found>, now: Timestamp) -> String {
     let looks = view.looks.iter().map(|look| {
         let at = format!("{} ({})", output::time(look.at), ago(look.at, now));
         vec![at, look.state.clone()]
@@ -144,6 +164,9 @@ fn text(view: &JobView, now: Timestamp) -> String {
     let mut parts = vec![
         facts(view, now),
         phases(view),
+        found.map_or_else(String::new, |found| {
+            plain::lines(&evidence::text(found, view)).into_owned()
+        }),
         output::table(&["look at", "saw"], looks),
     ];
     parts.retain(|part| !part.is_empty());

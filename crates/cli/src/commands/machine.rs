@@ -1,10 +1,9 @@
 //! `racktick machine`: one machine, from the events about it that the broker still has.
 
 use anyhow::Context;
+use bus::Start;
 use clap::Args;
 use dashboard::evidence::Found;
-use dashboard::follow::read_once;
-use dashboard::history::History;
 use dashboard::views::{Decision, JobView, MachineView};
 use dashboard::words;
 use model::evidence::Evidence;
@@ -15,6 +14,7 @@ use serde::Serialize;
 use super::evidence;
 use crate::app::App;
 use crate::output;
+use crate::told::Told;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -25,10 +25,9 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> {
     let machine = arguments.machine.clone();
     let bus = app.bus().await?;
-    let folder = tempfile::tempdir().context("no temporary directory")?;
-    let (history, mut writer) = History::open(&folder.path().join("machine.sqlite"))?;
-    read_once(&bus, &filter::events_about(&machine), &mut writer).await?;
-    let view = history.read(|reading| reading.machine(&machine))?;
+    let about = filter::events_about(&machine);
+    let told = Told::read(&bus, &about, Start::All, |_| true).await?;
+    let view = told.history.read(|reading| reading.machine(&machine))?;
     let view = view.with_context(|| {
         format!("the broker holds no event about a machine `{machine}`: is this its short host name in MAAS?")
     })?;
@@ -37,10 +36,7 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> 
         None => None,
     };
     let shown = Shown {
-        evidence: match &found {
-            Some(Found::Evidence(evidence)) => Some(evidence),
-            _ => None,
-        },
+        evidence: evidence::content(found.as_ref()),
         view: &view,
     };
     app.output
@@ -71,7 +67,8 @@ fn text(view: &MachineView, found: Option<&Found>) -> String {
         pair(
             "health",
             format!(
-                "{}: {}",
+                "{} {}: {}",
+                words::shape(cell.health),
                 cell.health.as_str(),
                 words::health_meaning(cell.health)
             ),

@@ -35,7 +35,7 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
         living::announce(&bus, living::SCHEDULER, None, move || tally.endpoints()).await?;
     tracing::info!("the scheduler is at work");
     let _at_work = service::at_work();
-    scheduler::run(settings, bus, observers, shutdown)
+    scheduler::run(settings, app.ledger(bus), observers, shutdown)
         .await
         .context("the scheduler ended")
 }

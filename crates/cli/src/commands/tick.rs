@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit> {
-    let ledger = Ledger::new(app.bus().await?);
+    let ledger = app.ledger(app.bus().await?);
     let rack = &arguments.rack;
     let record = ledger.rack(rack).await?;
     check_spread(arguments.spread, app, record.as_ref())?;

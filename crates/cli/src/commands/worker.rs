@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use clap::Args;
-use telemetry::{Metrics, TaskTally};
+use telemetry::{Metrics, TaskTally, Traces};
 
 use crate::app::{App, shutdown, unless};
 use crate::config::Key;
@@ -76,18 +76,14 @@ pub(crate) async fn run(app: &App) -> anyhow::Result<()> {
             Some(metrics::serve(listener, metrics, bus.clone())?)
         }
     };
-    let exporting = app.traces.as_ref().and_then(|traces| {
-        observers.facts.push(traces.facts());
-        traces.export()
-    });
+    observers
+        .facts
+        .extend(app.traces.as_ref().map(Traces::facts));
     let _announced =
         living::announce(&bus, living::WORKER, Some(&name), move || tally.endpoints()).await?;
     tracing::info!(name, "the worker is at work");
     let _at_work = service::at_work();
     let drained = worker::run(settings, bus, maas, testflinger, observers, shutdown).await;
-    if let Some(exporting) = exporting {
-        exporting.end().await;
-    }
     tracing::info!(?drained, "the worker has ended");
     Ok(())
 }

@@ -27,6 +27,8 @@ pub(crate) struct Places {
 pub(crate) struct Resolved {
     pub(crate) values: BTreeMap<Key, Given>,
     pub(crate) file: File,
+    /// The variables of OpenTelemetry.
+    pub(crate) otel: BTreeMap<String, String>,
     /// Things that are probably mistakes and harm nothing else.
     pub(crate) warnings: Vec<String>,
 }
@@ -110,9 +112,15 @@ fn merge(
     let warnings = unknown_variables(&places.environment)
         .chain(unknown_variables(&env_file))
         .collect();
+    let otel = env_file
+        .into_iter()
+        .chain(places.environment.clone())
+        .filter(|(name, value)| name.starts_with("OTEL_") && !value.is_empty())
+        .collect();
     Resolved {
         values,
         file,
+        otel,
         warnings,
     }
 }

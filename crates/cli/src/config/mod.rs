@@ -59,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     pub(crate) policy: Policy,
     pub(crate) racks: BTreeMap<RackName, RackDefaults>,
+    /// The variables of OpenTelemetry, which say where traces go.
+    pub(crate) otel: BTreeMap<String, String>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -174,6 +176,7 @@ impl Config {
         let problems = reader.problems.into_inner();
         match config {
             Some(config) if problems.is_empty() => Ok(Self {
+                otel: resolved.otel,
                 warnings: resolved.warnings,
                 ..config
             }),
@@ -270,6 +273,7 @@ impl Reader<'_> {
                 .iter()
                 .map(|(rack, (defaults, _))| (rack.clone(), defaults.clone()))
                 .collect(),
+            otel: BTreeMap::new(),
             warnings: Vec::new(),
         })
     }

@@ -11,6 +11,7 @@ use model::name::{MachineName, RackName};
 use model::subject::key;
 use serde_json::Value;
 
+use super::failing;
 use crate::world::World;
 
 /// A slot of r3 that was missed, and of which no event tells.
@@ -33,12 +34,7 @@ fn missed(slot: Timestamp) -> CycleRecord {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cycle_and_its_jobs_are_shown_by_the_beginning_of_their_ids() {
-    let world = World::new(LabConfig {
-        fail_rate: 1.0,
-        odd: 1,
-        ..LabConfig::default()
-    })
-    .await;
+    let world = failing().await;
     let place = &world.place;
     let _worker = world.worker();
     let tick = place.json(&[
@@ -82,13 +78,17 @@ async fn a_cycle_and_its_jobs_are_shown_by_the_beginning_of_their_ids() {
         machine.as_str(),
         "✖ failed in",
         "PHASE",
-        "provision",
+        "provision, exit status 1, wrote last:",
+        &format!("\nERROR: Deployment of machine {machine} failed\n"),
         "LOOK AT",
     ] {
         assert!(shown.contains(wanted), "{wanted} in {shown}");
     }
     let view = place.json(&["job", &job]);
     assert_eq!(view["outcome"], failed["outcome"]);
+    assert_eq!(view["evidence"]["kind"], "kept");
+    let kept = &view["evidence_kept"]["output"]["provision"]["end"];
+    assert!(kept.as_str().unwrap().contains("Deploying"), "{view}");
     assert!(!view["looks"].as_array().unwrap().is_empty(), "{view}");
 
     for (arguments, code, wanted) in [

@@ -9,16 +9,12 @@ use model::name::RackName;
 use serde_json::{Value, json};
 use testkit::until;
 
+use super::failing;
 use crate::world::{SOON, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fleet_says_what_fails_and_ends_with_1() {
-    let world = World::new(LabConfig {
-        fail_rate: 1.0,
-        odd: 1,
-        ..LabConfig::default()
-    })
-    .await;
+    let world = failing().await;
     let place = &world.place;
     let nothing = place.run(&["status"]).with_code(0);
     assert!(nothing.stdout.contains("racktick rack add"), "{nothing:?}");

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use dashboard::broker::BrokerView;
+use dashboard::claims::Claims;
 use dashboard::follow::Progress;
 use dashboard::history::{Batch, History, Position, Writer};
 use dashboard::schedules::Schedules;
@@ -224,6 +225,7 @@ pub(crate) async fn serve(arguments: &[String]) {
         progress: seen,
         schedules: watch::channel(schedules()).1,
         broker: watch::channel(BrokerView::default()).1,
+        claims: watch::channel(Claims::default()).1,
         ledger: Ledger::new(broker.bus().await),
         testflinger: "http://testflinger.example".into(),
     };

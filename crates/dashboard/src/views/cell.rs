@@ -116,12 +116,6 @@ impl Reading<'_> {
             .collect()
     }
 
-    /// How many jobs are not over.
-    pub fn open_jobs_count(&self) -> Result<u64> {
-        let sql = "SELECT count(*) FROM jobs WHERE outcome_at IS NULL";
-        self.connection.query_row(sql, [], |row| row.get(0))
-    }
-
     /// The latest open job of each machine.
     fn open_jobs(&self, only: &str, values: impl Params) -> Result<HashMap<String, CurrentJob>> {
         let mut statement = self.connection.prepare_cached(&format!(

@@ -5,7 +5,7 @@ use std::error::Error;
 
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::post;
 use axum::{Form, RequestExt, Router};
 use bus::dead::{self, Kept};
@@ -88,9 +88,9 @@ impl Act {
         let page = page_of(&action).to_owned();
         let Ok(visitor) = request.extract_parts_with_state::<Visitor, _>(site).await;
         let is_from_here = is_from_here(request.headers());
-        let Form(said) = Form::<Said>::from_request(request, site)
-            .await
-            .map_err(IntoResponse::into_response)?;
+        let form = Form::<Said>::from_request(request, site).await;
+        let Form(said) =
+            form.map_err(|error| pages::refused(error.status(), &error.body_text(), &page))?;
         match allowed(&visitor, role, is_from_here, &said) {
             Ok((by, why)) => {
                 tracing::info!(action, by, why, "somebody acts");

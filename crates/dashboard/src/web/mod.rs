@@ -63,6 +63,7 @@ pub async fn serve(
         .nest("/api/v1", api::routes())
         .route("/metrics", get(metrics::answer))
         .fallback(pages::unknown)
+        .layer(from_fn(problem::negotiate))
         .layer(from_fn_with_state(site.clone(), access::check))
         .route("/login", get(access::ask).post(access::sign_in))
         .route("/logout", post(access::sign_out))

@@ -1,7 +1,9 @@
 //! What went wrong, for programs: RFC 9457.
 
+use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -28,6 +30,10 @@ impl Problem {
         }
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
     /// The history cannot be read.
     pub(super) fn broken(error: &HistoryError) -> Self {
         Self::out_of_order(error)
@@ -45,8 +51,42 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let text = serde_json::to_string(&self).unwrap_or_default();
-        (status, [(CONTENT_TYPE, "application/problem+json")], text).into_response()
+        (
+            self.status(),
+            [(CONTENT_TYPE, "application/problem+json")],
+            text,
+        )
+            .into_response()
     }
+}
+
+/// Answers the problem itself where a page for people would tell of it and the request asked for JSON.
+pub(super) async fn negotiate(request: Request, next: Next) -> Response {
+    let wants_json = wants_json(request.headers());
+    let mut answer = next.run(request).await;
+    let Some(problem) = answer.extensions_mut().remove::<Problem>() else {
+        return answer;
+    };
+    if wants_json {
+        answer = problem.into_response();
+    }
+    let headers = answer.headers_mut();
+    headers.insert(VARY, ACCEPT.into());
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// Whether JSON is asked for and no page, as every browser does.
+fn wants_json(headers: &HeaderMap) -> bool {
+    let kinds: Vec<&str> = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|kind| kind.split(';').next())
+        .map(str::trim)
+        .collect();
+    let asks = |wanted: &str| kinds.iter().any(|kind| kind.eq_ignore_ascii_case(wanted));
+    (asks("application/json") || asks("application/problem+json")) && !asks("text/html")
 }

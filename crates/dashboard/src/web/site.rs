@@ -24,6 +24,7 @@ use super::pages::{self, Page};
 use super::problem::Problem;
 use super::stand::Stand;
 use crate::broker::BrokerView;
+use crate::claims::Claims;
 use crate::evidence::{Found, Shelf};
 use crate::follow::Progress;
 use crate::history::{History, HistoryError, Reading};
@@ -45,6 +46,8 @@ pub struct Sources {
     pub schedules: watch::Receiver<Schedules>,
     /// How the broker stands.
     pub broker: watch::Receiver<BrokerView>,
+    /// The claims of machines.
+    pub claims: watch::Receiver<Claims>,
     /// Where actions are done.
     pub ledger: Ledger,
     /// The root of Testflinger, to which pages link, without a slash at its end.
@@ -71,6 +74,8 @@ pub(super) struct Moment<'r> {
     pub(super) schedules: &'r Schedules,
     /// The broker.
     pub(super) broker: &'r BrokerView,
+    /// The claims of machines.
+    claims: &'r watch::Receiver<Claims>,
     /// How far the history is.
     pub(super) progress: Progress,
     /// The root of Testflinger.
@@ -85,6 +90,11 @@ impl Moment<'_> {
     /// The clock.
     pub(super) fn now(&self) -> Timestamp {
         self.reading.now
+    }
+
+    /// The claims of machines, which may be many: not to be held on to.
+    pub(super) fn claims(&self) -> watch::Ref<'_, Claims> {
+        self.claims.borrow()
     }
 
     /// A job's evidence; `None` of one that has none. Waits for the broker, unless that was not heard of anyway.
@@ -251,6 +261,7 @@ impl Site {
         let progress = *self.sources.progress.borrow();
         let schedules = self.sources.schedules.borrow().clone();
         let broker = self.sources.broker.borrow().clone();
+        let claims = self.sources.claims.clone();
         let testflinger = Arc::clone(&self.sources.testflinger);
         let (evidence, runtime) = (self.evidence.clone(), Handle::current());
         let asked = self.sources.history.ask(move |reading| {
@@ -258,6 +269,7 @@ impl Site {
                 reading,
                 schedules: &schedules,
                 broker: &broker,
+                claims: &claims,
                 progress,
                 testflinger: &testflinger,
                 visitor: &visitor,
@@ -288,8 +300,8 @@ impl Site {
                 .await
             {
                 Ok(Some(html)) => Html(html).into_response(),
-                Ok(None) => pages::not_there().into_response(),
-                Err(error) => pages::broken(&error).into_response(),
+                Ok(None) => pages::not_there(),
+                Err(error) => pages::broken(&error),
             },
         };
         let headers = answer.headers_mut();

@@ -9,13 +9,15 @@ use dashboard::tokens::Role;
 use jiff::Timestamp;
 use model::action::{Deed, RackEvent};
 use model::dead::{Body, DeadLetter};
+use model::id::CycleId;
 use model::name::RackName;
 use model::rack::RackRecord;
 use model::schedule::Schedule;
 use model::subject::{Subject, stream};
 use model::task::{Task, Tick};
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION, VARY};
+use serde_json::Value;
 
 use crate::dashboard::{Dashboard, SIZE};
 use crate::support::story::Teller;
@@ -121,9 +123,109 @@ async fn only_an_operator_acts_and_says_why() {
     act(&operator, "tick", seal, "after+the+repair", &here).await;
     let tick = ticked(1).await.unwrap();
     assert!(ticked(2).await.is_none());
+    // Whoever takes it goes on with its trace.
+    let cycle: CycleId = tick.header("Nats-Msg-Id").unwrap().parse().unwrap();
+    assert_eq!(
+        tick.header("traceparent"),
+        Some(cycle.traceparent().as_str())
+    );
     let tick = Tick::parse(&tick.body).unwrap();
     assert_eq!((tick.rack, tick.by.as_deref()), (rack, Some("olga")));
     assert_eq!(tick.reason.as_deref(), Some("after the repair"));
+}
+
+#[tokio::test]
+async fn a_program_is_told_of_a_refusal_as_by_the_api() {
+    let dashboard = Dashboard::told(13).await;
+    let url = |path: &str| format!("http://{}{path}", dashboard.address);
+    let token = |name: &str, role| dashboard.tokens.add(name, role, Timestamp::now()).unwrap();
+    let (viewer, operator) = (token("vic", Role::Viewer), token("olga", Role::Operator));
+    let request = dashboard.client.get(url("/racks/r0"));
+    let rack = request.bearer_auth(&operator).send().await.unwrap();
+    let rack = rack.text().await.unwrap();
+    let seal = seal_of(&rack).unwrap();
+    let (good, guessed) = (format!("seal={seal}&reason=why"), "seal=x&reason=why");
+    for (path, token, form, status, says) in [
+        (
+            "/racks/none/pause",
+            &viewer,
+            &*good,
+            403,
+            "needs the role operator",
+        ),
+        (
+            "/racks/none/pause",
+            &operator,
+            guessed,
+            403,
+            "load the page",
+        ),
+        (
+            "/racks/none/pause",
+            &operator,
+            &format!("seal={seal}&reason="),
+            400,
+            "say why",
+        ),
+        (
+            "/racks/none/pause",
+            &operator,
+            &format!("seal={seal}"),
+            422,
+            "`reason`",
+        ),
+        (
+            "/racks/none/pause",
+            &operator,
+            &good,
+            404,
+            "rack none has no schedule",
+        ),
+        (
+            "/jobs/1/cancel",
+            &operator,
+            &good,
+            400,
+            "`1` is no id of a job",
+        ),
+        (
+            "/system/dead/7/drop",
+            &operator,
+            &good,
+            403,
+            "needs the role admin",
+        ),
+        (
+            "/system/dead/7/replay",
+            &operator,
+            &good,
+            404,
+            "no dead letter 7",
+        ),
+    ] {
+        let asked = async |accept: &str| {
+            let request = dashboard.client.post(url(path)).bearer_auth(token);
+            let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+            let request = request.header(ACCEPT, accept).body(form.to_owned());
+            request.send().await.unwrap()
+        };
+        let answer = asked("application/json").await;
+        assert_eq!(answer.status(), status, "{path} {form}");
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/problem+json");
+        assert_eq!(answer.headers()[VARY], "accept");
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["status"], status);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(says), "{path} {form}: {detail}");
+        for browser in [
+            "text/html,application/xhtml+xml,application/json;q=0.9,*/*;q=0.8",
+            "*/*",
+        ] {
+            let answer = asked(browser).await;
+            assert_eq!(answer.status(), status);
+            assert_eq!(answer.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
+        }
+    }
 }
 
 /// A dead letter of rack r0, by its number.
@@ -206,6 +308,9 @@ async fn a_role_may_do_what_those_below_it_may_and_its_own() {
         assert!(system.contains("MAAS was away"), "{role}");
         let has = |what: &str| system.contains(&format!("/system/dead/{good}/{what}"));
         assert_eq!((has("replay"), has("drop")), (replays, drops), "{role}");
+        let cautions = system.contains("past the slot&#39;s catch-up window")
+            || system.contains("past the slot's catch-up window");
+        assert_eq!(cautions, replays, "{role}");
         let expected = match drops {
             true => StatusCode::OK,
             false => StatusCode::FORBIDDEN,

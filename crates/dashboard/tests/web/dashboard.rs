@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dashboard::broker::BrokerView;
+use dashboard::claims::Claims;
 use dashboard::follow::Progress;
 use dashboard::history::{History, Writer};
 use dashboard::schedules::Schedules;
@@ -41,6 +42,7 @@ pub(crate) struct Dashboard {
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) schedules: watch::Sender<Schedules>,
     pub(crate) standing: watch::Sender<BrokerView>,
+    pub(crate) claims: watch::Sender<Claims>,
     _broker: Broker,
     pub(crate) ledger: Ledger,
     pub(crate) tokens: Tokens,
@@ -79,11 +81,13 @@ impl Dashboard {
         });
         let schedules = watch::channel(Schedules::default());
         let standing = watch::channel(BrokerView::default());
+        let claims = watch::channel(Claims::default());
         let sources = Sources {
             history,
             progress: progress.1,
             schedules: schedules.1,
             broker: standing.1,
+            claims: claims.1,
             ledger: ledger.clone(),
             testflinger: "http://testflinger.example".into(),
         };
@@ -103,6 +107,7 @@ impl Dashboard {
             progress: progress.0,
             schedules: schedules.0,
             standing: standing.0,
+            claims: claims.0,
             _broker: broker,
             ledger,
             tokens,

@@ -5,6 +5,7 @@
 mod access;
 mod actions;
 mod api;
+mod claims;
 mod dashboard;
 mod document;
 mod events;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bus::topology::{Retention, Topology, setup};
 use jiff::Timestamp;
 use model::action::{Action, Deed, RackEvent};
+use model::id::CycleId;
 use model::rack::{Pause, RackRecord};
 use model::subject::{Subject, key, stream};
 use testkit::until;
@@ -186,6 +187,9 @@ async fn an_armed_slot_fires_without_a_scheduler_and_after_a_crash_of_the_broker
             tick.header("Nats-Scheduler"),
             Some(expected.to_string().as_str())
         );
+        let cycle = CycleId::of_slot(name, slot);
+        let traceparent = cycle.traceparent();
+        assert_eq!(tick.header("traceparent"), Some(traceparent.as_str()));
         assert_eq!(&tick.body[..], name.as_str().as_bytes());
         assert!(tick.time >= slot);
         let ticks = stage.bus.subjects(stream::RACK, "rack.tick").await.unwrap();

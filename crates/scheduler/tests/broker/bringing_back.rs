@@ -132,6 +132,8 @@ async fn a_lost_submit_comes_back_under_its_own_id_and_slower_each_time() {
             id.starts_with(&format!("{}.sweep.", job(&record, "m1"))),
             "{id}"
         );
+        let traceparent = record.cycle.traceparent();
+        assert_eq!(message.header("traceparent"), Some(traceparent.as_str()));
         let expected = Submit {
             swept: true,
             ..submit_task(&record, planned(&record), &machine("m1"))

@@ -80,7 +80,12 @@ impl Stage {
         let (stop, stopped) = oneshot::channel();
         let bus = self.broker.connect().await;
         let shutdown = async { drop(stopped.await) };
-        let task = tokio::spawn(scheduler::run(settings, bus, Vec::new(), shutdown));
+        let task = tokio::spawn(scheduler::run(
+            settings,
+            Ledger::new(bus),
+            Vec::new(),
+            shutdown,
+        ));
         Running { stop, task }
     }
 

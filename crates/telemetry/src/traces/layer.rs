@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::parse;
 
-/// What a task or a call ends with when it did not succeed.
-const FAILED: [&str; 3] = ["again", "dead", "aborted"];
+/// What a task or a publishing ends with when it did not succeed.
+const FAILED: [&str; 4] = ["again", "dead", "aborted", "failed"];
 
 pub(super) struct Spans {
     ended: mpsc::Sender<SpanData>,
@@ -126,10 +126,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
             span_context: SpanContext::new(trace, open.id, flags, false, Default::default()),
             parent_span_id: parent,
             parent_span_is_remote: open.traceparent.is_some(),
-            span_kind: if is_call {
-                SpanKind::Client
-            } else {
-                SpanKind::Consumer
+            span_kind: match span.name() {
+                "http" => SpanKind::Client,
+                "publish" => SpanKind::Producer,
+                _ => SpanKind::Consumer,
             },
             name: open.name.unwrap_or_else(|| span.name().to_owned()).into(),
             start_time: open.begun,

@@ -3,6 +3,7 @@
 //!
 //! | span | from, to | made by |
 //! | --- | --- | --- |
+//! | `publish` | a tick by hand, and what is brought back | whoever publishes it: a person's program, the dashboard, a scheduler |
 //! | `cycle` | the tick, the last outcome | whoever publishes the cycle's end |
 //! | `job` | the submit, the verdict | whoever publishes the verdict |
 //! | `tick`, `submit`, `watch` | one delivery of a task | the worker that had it |
@@ -11,11 +12,13 @@
 mod export;
 mod facts;
 mod layer;
+mod variables;
 
-use std::env;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_otlp::{
     ExporterBuildError, Protocol, SpanExporter, WithExportConfig, WithHttpConfig,
@@ -26,18 +29,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::{Layer, Registry};
-
-/// The variables that say where the collector is.
-const ENDPOINTS: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-];
+use variables::Variables;
 
 /// Spans that wait for the collector. What comes when there are so many is lost: work never waits for it.
 const WAITING: usize = 4096;
 
 /// Parts of the program whose spans are a trace's.
-const TRACED: [&str; 2] = ["bus::runtime", "rest::call"];
+const TRACED: [&str; 3] = ["bus::runtime", "bus::publish", "rest::call"];
 
 /// What makes spans of what the log's spans tell.
 pub type TraceLayer = Box<dyn Layer<Registry> + Send + Sync>;
@@ -45,7 +43,15 @@ pub type TraceLayer = Box<dyn Layer<Registry> + Send + Sync>;
 /// The collector cannot be used as it is set.
 #[derive(Debug, thiserror::Error)]
 pub enum BadCollector {
-    /// Address, headers or time limit.
+    /// The time limit.
+    #[error("{name} is `{value}`: write milliseconds")]
+    Timeout {
+        /// The variable.
+        name: &'static str,
+        /// What it says.
+        value: String,
+    },
+    /// Address or headers.
     #[error("OTEL_EXPORTER_OTLP_ENDPOINT and what belongs to it cannot be used")]
     Setting(#[from] ExporterBuildError),
     /// No HTTP client can be made.
@@ -67,21 +73,20 @@ pub struct Exporting {
 }
 
 impl Traces {
-    /// Traces to where the environment says, by the variables of OpenTelemetry; `None` when it says nothing, and then
-    /// nothing is set up.
+    /// Traces to where the variables of OpenTelemetry (those that begin with `OTEL_`) say; `None` when they say nothing,
+    /// and then nothing is set up. `service` is what the process is called unless they say otherwise.
     ///
     /// # Errors
     /// When the variables make no sense. Whether the collector is there is not asked.
-    pub fn from_environment(
+    pub fn of(
+        variables: &BTreeMap<String, String>,
         service: &'static str,
         version: &'static str,
     ) -> Result<Option<(Self, TraceLayer)>, BadCollector> {
-        let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_off =
-            env::var("OTEL_SDK_DISABLED").is_ok_and(|off| off.eq_ignore_ascii_case("true"));
-        if is_off || !ENDPOINTS.iter().any(|name| is_set(name)) {
+        let variables = Variables(variables);
+        let Some(endpoint) = variables.endpoint() else {
             return Ok(None);
-        }
+        };
         let client = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(3))
             .redirect(reqwest::redirect::Policy::none())
@@ -90,13 +95,17 @@ impl Traces {
             .with_http()
             .with_protocol(Protocol::HttpBinary)
             .with_http_client(client)
-            .build()?;
-        let mut resource = Resource::builder();
-        if !is_set("OTEL_SERVICE_NAME") {
-            resource = resource.with_service_name(service);
+            .with_endpoint(endpoint)
+            .with_headers(variables.headers());
+        if let Some(timeout) = variables.timeout()? {
+            exporter = exporter.with_timeout(timeout);
         }
-        let version = opentelemetry::KeyValue::new("service.version", version);
-        exporter.set_resource(&resource.with_attribute(version).build());
+        let mut exporter = exporter.build()?;
+        let attributes = variables.attributes(service);
+        let resource = Resource::builder()
+            .with_attributes(attributes)
+            .with_attribute(KeyValue::new("service.version", version));
+        exporter.set_resource(&resource.build());
         let (spans, waiting) = mpsc::channel(WAITING);
         let layer = layer::Spans::new(spans.clone()).with_filter(filter_fn(|line| {
             // The target that the runtime asks for before it writes anything into its spans.

@@ -389,7 +389,7 @@ fn machine(state: &State, machine: Option<&RackMachine>) -> Vec<Line<'static>> {
             "last job",
             span(state, Tone::of_outcome(&last.outcome), &words),
         ));
-        lines.push(fact("", text(&last.job.to_string())));
+        lines.push(fact("", text(&format!("racktick job {}", last.job))));
     }
     let decision = match &cell.decision.skip {
         None => "deploy".to_owned(),

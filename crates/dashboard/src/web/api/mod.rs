@@ -450,9 +450,11 @@ async fn verdicts(State(site): State<Site>, Asked(filter): Asked<OverFilter>) ->
 )]
 async fn system(State(site): State<Site>) -> Answer {
     let asked = answer(site, |moment| {
+        let claims = moment.claims();
         Ok(System {
             broker: moment.broker.clone(),
-            claims: moment.reading.open_jobs_count()?,
+            claims: claims.count(),
+            claimed: claims.first(100),
         })
     });
     asked.await

@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::broker::BrokerView;
+use crate::claims::ClaimView;
 use crate::views::{AsOf, CycleView, Events, Fleet, JobView, List, MachineView, RackView, Trends};
 
 /// A view that says as of when it is true.
@@ -69,13 +70,15 @@ impl<T: Serialize + Send + 'static> View for List<T> {
     }
 }
 
-/// How the broker stands, and what the history knows of claims.
+/// How the broker stands, and which machines are claimed.
 #[derive(Serialize, ToSchema)]
 pub(super) struct System {
     #[serde(flatten)]
     pub(super) broker: BrokerView,
-    /// Machines that a job has.
-    pub(super) claims: u64,
+    /// How many machines a job has; `None`: their records were not read yet.
+    pub(super) claims: Option<usize>,
+    /// The first hundred of them, those first that should be over soonest.
+    pub(super) claimed: Vec<ClaimView>,
 }
 
 impl View for System {

@@ -13,10 +13,12 @@ pub(super) mod rack;
 pub(super) mod system;
 pub(super) mod trends;
 
+use axum::Extension;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
+use super::problem::Problem;
 use super::site::Moment;
 use super::stand::Stand;
 use crate::history::HistoryError;
@@ -170,11 +172,14 @@ fn action_of(role: Role, moment: &Moment, address: &str, name: &str) -> Markup {
 
 /// The answer when an action was not done.
 pub(super) fn refused(status: StatusCode, why: &str, back: &str) -> Response {
-    let page = bare(
-        "Not done",
-        html! { p.alarm role="alert" { (why) } p { a href=(back) { "Back" } } },
-    );
-    (status, Html(page.into_string())).into_response()
+    let content = html! { p.alarm role="alert" { (why) } p { a href=(back) { "Back" } } };
+    no_page(Problem::new(status, why), "Not done", content)
+}
+
+/// What stands where a page would be, with what [`super::problem::negotiate`] gives a program instead.
+fn no_page(problem: Problem, title: &str, content: Markup) -> Response {
+    let page = Html(bare(title, content).into_string());
+    (problem.status(), Extension(problem), page).into_response()
 }
 
 /// A page that nothing can change on.
@@ -245,36 +250,35 @@ pub(super) fn login(next: &str, refused: bool) -> Response {
 
 /// The answer to an address that is none.
 pub(super) async fn unknown() -> Response {
-    not_there().into_response()
+    let says = "there is nothing at this address";
+    let content =
+        html! { p { "There is nothing at this address. " a href="/" { "To the fleet" } "." } };
+    let problem = Problem::new(StatusCode::NOT_FOUND, says);
+    no_page(problem, "Nothing there", content)
 }
 
 /// The answer when no event told of what is asked for.
-pub(super) fn not_there() -> impl IntoResponse + use<> {
-    let page = bare(
+pub(super) fn not_there() -> Response {
+    let says = "no event has told of this, or it is older than what is kept";
+    let content = html! {
+        p { "No event has told of this, or it is older than what is kept. " a href="/" { "To the fleet" } "." }
+    };
+    no_page(
+        Problem::new(StatusCode::NOT_FOUND, says),
         "Nothing there",
-        html! {
-            p { "No event has told of this, or it is older than what is kept. " a href="/" { "To the fleet" } "." }
-        },
-    );
-    (StatusCode::NOT_FOUND, Html(page.into_string()))
+        content,
+    )
 }
 
 /// The answer when an address holds something that is no name, id or number.
 fn bad(what: &str) -> Response {
-    let page = bare(
-        "Not understood",
-        html! { p { (what) } p { a href="/" { "To the fleet" } } },
-    );
-    (StatusCode::BAD_REQUEST, Html(page.into_string())).into_response()
+    let content = html! { p { (what) } p { a href="/" { "To the fleet" } } };
+    let problem = Problem::new(StatusCode::BAD_REQUEST, what);
+    no_page(problem, "Not understood", content)
 }
 
 /// The answer when the history cannot be read.
-pub(super) fn broken(error: &HistoryError) -> impl IntoResponse + use<> {
-    let error = error as &dyn std::error::Error;
-    tracing::error!(error, "a page was not made");
-    let page = bare(
-        "Out of order",
-        html! { p { "The history file cannot be read. The dashboard's log says why." } },
-    );
-    (StatusCode::INTERNAL_SERVER_ERROR, Html(page.into_string()))
+pub(super) fn broken(error: &HistoryError) -> Response {
+    let content = html! { p { "The history file cannot be read. The dashboard's log says why." } };
+    no_page(Problem::broken(error), "Out of order", content)
 }

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use rusqlite::Result;
 
 use super::super::site::{Client, Moment, Site};
-use super::parts::{maybe_time, rack_link, time};
+use super::parts::{job_link, machine_link, maybe_time, rack_link, time};
 use super::{Page, action, action_of};
 use crate::broker::BrokerView;
 use crate::tokens::Role;
@@ -33,7 +33,8 @@ fn page(moment: &Moment) -> Result<Page> {
         ),
         Some(_) => page
             .section("roles", "Roles", roles(broker))
-            .section("work", "Work", work(moment)?)
+            .section("work", "Work", work(broker))
+            .section("claims", "Claims", claims(moment))
             .section("dead", "Dead letters", dead(moment))
             .section("broker", "Broker", streams(broker)),
     };
@@ -70,11 +71,8 @@ fn roles(broker: &BrokerView) -> Markup {
     }
 }
 
-fn work(moment: &Moment) -> Result<Markup> {
-    let broker = moment.broker;
-    let claims = moment.reading.open_jobs_count()?;
-    Ok(html! {
-        p { (claims) " machines are claimed by a job." }
+fn work(broker: &BrokerView) -> Markup {
+    html! {
         div.wide tabindex="0" { table {
             thead { tr { th { "kind" } th { "waiting" } th { "at work" } th { "not for the first time" } th { "oldest since" } th { "remark" } } }
             tbody { @for work in &broker.work {
@@ -94,7 +92,44 @@ fn work(moment: &Moment) -> Result<Markup> {
                 }
             } }
         } }
-    })
+    }
+}
+
+/// How many claims are shown: those that should be over soonest.
+const CLAIMS: usize = 50;
+
+fn claims(moment: &Moment) -> Markup {
+    let now = moment.now();
+    let claims = moment.claims();
+    let Some(count) = claims.count() else {
+        return html! { p.quiet { "the records of machines were not read yet" } };
+    };
+    let late = claims.late(now);
+    html! {
+        p {
+            (count) @if count == 1 { " machine is" } @else { " machines are" } " claimed by a job."
+            @if late > 0 { " " span.badge.lost { "▲ " (late) " for longer than it should be" } }
+        }
+        @if count > 0 { div.wide tabindex="0" { table {
+            thead { tr { th { "machine" } th { "rack" } th { "job" } th { "since" } th { "until" } th { "remark" } } }
+            tbody { @for claim in claims.first(CLAIMS) { tr {
+                th scope="row" { (machine_link(&claim.machine)) }
+                td { (rack_link(&claim.rack)) }
+                td { (job_link(claim.job, html! { (claim.state) })) }
+                td { (maybe_time(claim.since)) }
+                td { (time(claim.until)) }
+                td {
+                    @match (&claim.by, claim.until < now) {
+                        (Some(by), true) => span.badge.lost { "▲ " bdi { (by) } " did not go on with it: does it run?" },
+                        (Some(by), false) => { "by " bdi { (by) } },
+                        (None, true) => span.badge.lost { "▲ its job is overdue" },
+                        (None, false) => {}
+                    }
+                }
+            } } }
+        } } }
+        @if count > CLAIMS { p.quiet { "and " (count - CLAIMS) " more" } }
+    }
 }
 
 fn dead(moment: &Moment) -> Markup {
@@ -104,6 +139,9 @@ fn dead(moment: &Moment) -> Markup {
         @if broker.dead_letters == 0 { p.quiet { "none" } } @else {
             p { (broker.dead_letters) " messages could not succeed. " code { "racktick dlq show N" } " shows one whole, "
                 code { "racktick dlq replay N" } " tries it again." }
+            @if acts { p.quiet { "A replayed message keeps its cycle and its job, so nothing is done twice. Mend what it failed on \
+                first, or it fails again. The tick of a slot keeps the slot's time, too: past the slot's catch-up window it is \
+                reported missed and deploys nothing; " q { "Tick now" } " on the rack's page starts a cycle." } }
             div.wide.stack { table {
                 thead { tr { th { "number" } th { "given up" } th { "subject" } th { "attempts" } th { "reason" } @if acts { th { "do" } } } }
                 tbody { @for letter in &broker.newest_dead {
