@@ -7,7 +7,7 @@ use std::time::Duration;
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::error::CmdError;
 use fantoccini::key::Key;
-use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::wd::{WebDriverCompatibleCommand, WindowHandle};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -61,6 +61,9 @@ impl Browser {
             "--headless=new",
             "--no-sandbox",
             "--disable-gpu",
+            "--hide-scrollbars",
+            // Text without colours at its edges makes smaller pictures.
+            "--disable-lcd-text",
             "--disable-dev-shm-usage",
             "--disable-background-networking",
             "--no-first-run",
@@ -95,6 +98,23 @@ impl Browser {
         self.driver.goto(url).await.expect("the page opens");
     }
 
+    /// Signs in with a token, by keyboard: the field for it has the focus.
+    pub(crate) async fn sign_in(&self, root: &str, token: &str) {
+        self.open(&format!("{root}/login")).await;
+        self.until(
+            "its field has the focus",
+            "document.activeElement.id === 'token'",
+        )
+        .await;
+        self.keys(token).await;
+        self.press(Key::Enter).await;
+        self.until(
+            "somebody is signed in",
+            "document.querySelector('form.visitor')",
+        )
+        .await;
+    }
+
     /// Loads the page again.
     pub(crate) async fn reload(&self) {
         self.driver.refresh().await.expect("the page opens again");
@@ -103,11 +123,19 @@ impl Browser {
     /// Opens an address in a tab of its own, and goes there.
     pub(crate) async fn open_tab(&self, url: &str) {
         let tab = self.driver.new_window(true).await.expect("a tab opens");
-        self.driver
-            .switch_to_window(tab.handle)
-            .await
-            .expect("it is there");
+        self.go_to_tab(tab.handle).await;
         self.open(url).await;
+    }
+
+    /// The tab that it is at.
+    pub(crate) async fn tab(&self) -> WindowHandle {
+        self.driver.window().await.expect("there is one")
+    }
+
+    /// Goes to a tab.
+    pub(crate) async fn go_to_tab(&self, tab: WindowHandle) {
+        let there = self.driver.switch_to_window(tab).await;
+        there.expect("the tab is there");
     }
 
     /// The address of the page.
@@ -234,6 +262,12 @@ impl Browser {
     pub(crate) async fn prefer(&self, scheme: &str) {
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.devtools("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// Says in which language the reader's times are.
+    pub(crate) async fn speak(&self, locale: &str) {
+        self.devtools("Emulation.setLocaleOverride", json!({"locale": locale}))
+            .await;
     }
 
     /// Whether pages may run scripts. Those of the driver always may.

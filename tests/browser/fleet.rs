@@ -99,6 +99,7 @@ async fn the_fleet_goes_live_and_leads_to_every_why() {
     finds_every_why_in_two_clicks(&browser, &front, failing, &all).await;
     filters_by_keyboard(&browser, &front, failing).await;
     goes_by_keyboard(&browser, &front, failing).await;
+    acts_as_its_role_lets(&browser, &system, dashboard.url()).await;
     browser.quit().await;
 }
 
@@ -250,4 +251,75 @@ async fn goes_by_keyboard(browser: &Browser, front: &str, failing: &str) {
             &format!("document.querySelector('h1').innerText.includes('{failing}')"),
         )
         .await;
+}
+
+/// Whoever signed in as a viewer cannot act, and an operator can, without a mouse: others see it at once.
+async fn acts_as_its_role_lets(browser: &Browser, system: &System, root: &str) {
+    let rack = format!("{root}/racks/r1");
+    let post = "const form = new URLSearchParams({ reason: 'for fun', seal: 'none' });
+        const answer = await fetch('/racks/r1/pause', { method: 'POST', body: form, redirect: 'manual' });
+        return answer.status;";
+    let add = |name, role| ["dashboard", "token", "add", name, "--role", role];
+    let viewer = system.run(&add("vera", "viewer")).await;
+    let operator = system.run(&add("olga", "operator")).await;
+
+    browser.open(&format!("{root}/login")).await;
+    let help = browser.text("main").await;
+    assert!(
+        help.contains("racktick dashboard token add NAME --role operator"),
+        "{help}"
+    );
+    browser.tab_to("#token").await;
+    browser.keys("racktick_of_nobody").await;
+    browser.press(Key::Enter).await;
+    browser
+        .until("the token is refused", "document.querySelector('.alarm')")
+        .await;
+
+    for token in [None, Some(&viewer)] {
+        if let Some(token) = token {
+            browser.sign_in(root, token.trim()).await;
+            let shown = browser.text("form.visitor").await;
+            assert!(shown.contains("vera"), "{shown}");
+        }
+        browser.open(&rack).await;
+        assert_eq!(
+            browser
+                .eval("document.querySelectorAll('form.action').length")
+                .await,
+            0
+        );
+        assert_eq!(browser.eval_later(post).await, 403);
+    }
+    browser.click("form.visitor button").await;
+    browser
+        .until("nobody is signed in", "document.querySelector('a.visitor')")
+        .await;
+
+    browser.sign_in(root, operator.trim()).await;
+    browser.open(root).await;
+    browser
+        .until(
+            "the page is live",
+            "document.getElementById('live').dataset.state === 'live'",
+        )
+        .await;
+    browser.run("window.same = true").await;
+    let paused = "document.querySelector('#rack-r1 .badge.paused')";
+    assert_eq!(browser.eval(paused).await, json!(null));
+    let front = browser.tab().await;
+    browser.open_tab(&rack).await;
+    browser.tab_to("#racks-r1-pause-reason").await;
+    browser.keys("its switch is replaced").await;
+    browser.press(Key::Enter).await;
+    let told = "document.querySelector('#done')?.innerText.includes('paused by olga: its switch is replaced')";
+    browser
+        .until("it is told who paused it and why", told)
+        .await;
+    assert_eq!(browser.url().await, rack);
+    browser.go_to_tab(front).await;
+    browser.until("another page says it, too", paused).await;
+    let card = browser.text("#rack-r1").await;
+    assert!(card.contains("by olga"), "{card}");
+    assert_eq!(browser.eval("window.same").await, true);
 }

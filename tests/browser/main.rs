@@ -6,6 +6,7 @@ mod browser;
 mod fleet;
 mod outages;
 mod pages;
+mod pictures;
 
 use lab::AgentView;
 use testkit::until;

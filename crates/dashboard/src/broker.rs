@@ -155,6 +155,7 @@ async fn read(bus: &Bus, topology: &Topology, last: &BrokerView) -> Result<Broke
             _ => {}
         }
     }
+    view.streams.sort_by(|a, b| a.name.cmp(&b.name));
     let armed = bus.subjects(stream::RACK, filter::ARMED_SLOTS).await?;
     let slots = armed.keys().filter_map(|subject| match subject.parse() {
         Ok(Subject::Slot { rack, slot }) => Some(Slot { at: slot, rack }),

@@ -175,7 +175,11 @@ impl Reading<'_> {
     }
 }
 
-/// The worst first; among equals those that failed for longest, then by name.
+/// The worst first; among equals those that fail for longest, then by name.
 pub(crate) fn worst_first(cells: &mut [Cell]) {
-    cells.sort_by(|a, b| (a.health, a.since, &a.machine).cmp(&(b.health, b.since, &b.machine)));
+    fn key(cell: &Cell) -> (Health, Option<Timestamp>, &MachineName) {
+        let fails_since = cell.since.filter(|_| cell.health.fails());
+        (cell.health, fails_since, &cell.machine)
+    }
+    cells.sort_by(|a, b| key(a).cmp(&key(b)));
 }

@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use super::super::access::Visitor;
 use super::super::site::{Client, Moment, Site};
 use super::parts::{in_address, time};
+use super::table::table;
 use super::{Page, action_of, bare, refused};
 use crate::tokens::{Holder, Role, TokenError, Tokens};
 
@@ -37,21 +38,19 @@ fn list(moment: &Moment, holders: Result<Vec<Holder>, TokenError>) -> Markup {
         Ok(holders) => holders,
         Err(error) => return html! { p.alarm role="alert" { (error) } },
     };
-    html! {
-        div.wide.stack { table {
-            thead { tr { th { "name" } th { "may do what this role may" } th { "since" } th { "remove" } } }
-            tbody { @for holder in &holders {
-                tr {
-                    th scope="row" { bdi { (holder.name) } }
-                    td { (holder.role.name()) }
-                    td { (time(holder.added_at)) }
-                    td {
-                        (action_of(Role::Admin, moment, &format!("/access/{}/remove", in_address(&holder.name)), "Remove"))
-                    }
-                }
-            } }
-        } }
-    }
+    let row = |holder: &Holder| {
+        let remove = format!("/access/{}/remove", in_address(&holder.name));
+        [
+            html! { bdi { (holder.name) } },
+            html! { (holder.role.name()) },
+            time(holder.added_at),
+            action_of(Role::Admin, moment, &remove, "Remove"),
+        ]
+    };
+    table(
+        &["name", "role", "since", "remove"],
+        holders.iter().map(row),
+    )
 }
 
 fn add(moment: &Moment) -> Markup {

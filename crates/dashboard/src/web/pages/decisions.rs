@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use model::outcome::Skip;
 
 use super::parts::{cycle_link, job_link, machine_link, outcome_in_full};
+use super::table;
 use crate::views::{Decision, JobSummary};
 use crate::words;
 
@@ -16,24 +17,20 @@ pub(super) enum First {
 }
 
 pub(super) fn table(first: &First, decisions: &[Decision]) -> Markup {
+    let name = match first {
+        First::Machine => "machine",
+        First::Cycle => "cycle",
+    };
+    let row = |decision: &Decision| {
+        let about = match first {
+            First::Machine => machine_link(&decision.machine),
+            First::Cycle => cycle_link(decision.cycle, decision.at),
+        };
+        [about, decided(decision), became(decision)]
+    };
     html! {
         @if decisions.is_empty() { p.quiet { "none yet" } } @else {
-            div.wide.stack { table {
-                thead { tr {
-                    th { @match first { First::Machine => "machine", First::Cycle => "cycle" } }
-                    th { "decision" } th { "what became of it" }
-                } }
-                tbody { @for decision in decisions {
-                    tr {
-                        th scope="row" { @match first {
-                            First::Machine => (machine_link(&decision.machine)),
-                            First::Cycle => (cycle_link(decision.cycle, decision.at)),
-                        } }
-                        td { (decided(decision)) }
-                        td { (became(decision)) }
-                    }
-                } }
-            } }
+            (table::table(&[name, "decision", "outcome"], decisions.iter().map(row)))
         }
     }
 }
@@ -59,7 +56,7 @@ fn became(decision: &Decision) -> Markup {
     html! {
         @match &decision.job {
             Some(job) => (job_link(job.job, state(job))),
-            None if decision.skip.is_some() => "–",
+            None if decision.skip.is_some() => {},
             None => "no job yet",
         }
     }

@@ -1,24 +1,31 @@
 //! The front page: which machines deploy, since when, what goes on, what comes next, and who was left alone.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::extract::{Query, State};
 use axum::response::Response;
 use maud::{Markup, html};
+use model::name::{MachineName, RackName};
+use model::outcome::SkipReason;
 use rusqlite::Result;
 use serde::Deserialize;
 
 use super::super::site::{Client, Moment, Site};
-use super::Page;
-use super::decisions::left_alone;
 use super::parts::{
     cycle_link, cycle_state, health, job_link, machine_link, outcome_in_full, rack_link, since,
     time,
 };
+use super::table::table;
+use super::{Page, decisions, system};
 use crate::history::standing::Health;
 use crate::views::{Cell, Fleet, RackCard, Totals};
 use crate::words;
 
 /// How many of the machines that do not deploy are listed at the top; the cells show all.
 const LISTED: usize = 30;
+
+/// How many of the machines that were left alone for the same reason are named at the top.
+const NAMED: usize = 12;
 
 /// Which machines are wanted. Nothing means all.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -55,23 +62,43 @@ fn page(moment: &Moment, filter: &Filter) -> Result<Page> {
     }
     let mut page = Page::new("Fleet")
         .at("/")
-        .part("totals", totals(&fleet, filter))
+        .part("totals", totals(moment, &fleet, filter))
         .part("find", find(filter));
-    if fleet.racks.is_empty() {
+    let silent = match filter.is_set() {
+        true => Vec::new(),
+        false => silent(moment, &fleet),
+    };
+    if fleet.racks.is_empty() && silent.is_empty() {
         let empty = match filter.is_set() {
             true => html! { p { "No machine is like that. " a href="/" { "Show all" } } },
             false => html! {
-                p { "No rack has ticked yet. Add one: " code { "racktick rack add <MAAS tag>" } }
+                p { "There is no rack yet. " code { "racktick rack add <MAAS tag> --every 6h" } " adds one, and "
+                    code { "racktick tick <MAAS tag>" } " deploys its machines at once." }
             },
         };
         return Ok(page.part("none", empty));
     }
-    page = page.part("attention", attention(&fleet));
-    for rack in &fleet.racks {
+    page = page
+        .part("attention", attention(&fleet))
+        .part("left-alone", left_alone(&fleet));
+    for rack in fleet.racks.iter().chain(&silent) {
         let id = format!("rack-{}", rack.rack);
         page = page.part(&id, card(moment, rack));
     }
     Ok(page)
+}
+
+/// The racks that have a schedule and did not tick yet.
+fn silent(moment: &Moment, fleet: &Fleet) -> Vec<RackCard> {
+    let is_told = |rack: &RackName| fleet.racks.iter().any(|card| card.rack == *rack);
+    let silent = moment.schedules.racks.keys().filter(|rack| !is_told(rack));
+    let card = |rack: &RackName| RackCard {
+        rack: rack.clone(),
+        running: Vec::new(),
+        last: None,
+        cells: Vec::new(),
+    };
+    silent.map(card).collect()
 }
 
 impl Filter {
@@ -96,7 +123,7 @@ impl Filter {
     }
 }
 
-fn totals(fleet: &Fleet, filter: &Filter) -> Markup {
+fn totals(moment: &Moment, fleet: &Fleet, filter: &Filter) -> Markup {
     let Totals {
         racks,
         machines,
@@ -111,7 +138,7 @@ fn totals(fleet: &Fleet, filter: &Filter) -> Markup {
         .filter(|cell| cell.decision.skip.is_some());
     let chosen = |state: &str| (filter.state == state).then_some("true");
     html! {
-        p.totals {
+        @if *machines == 0 { p { "No cycle has told of any machine yet." } } @else { p.totals {
             (words::count(*machines, "machine")) " in " (words::count(*racks, "rack")) ": "
             @for state in Health::ALL {
                 @if let Some(count) = health.get(&state) {
@@ -130,11 +157,28 @@ fn totals(fleet: &Fleet, filter: &Filter) -> Markup {
                 span aria-hidden="true" { "–" } " " (left_alone.count()) " left alone"
             }
             " · " (words::count(*cycles, "cycle")) " running"
-        }
+        } }
         p.quiet {
             @match fleet.as_of.newest_event {
                 Some(at) => { "newest event " (time(at)) },
                 None => "no event yet",
+            }
+        }
+        (trouble(moment))
+    }
+}
+
+/// What is wrong with racktick itself, and where there is more about it.
+fn trouble(moment: &Moment) -> Markup {
+    let broker = moment.broker;
+    let missing = system::missing(broker);
+    html! {
+        @if !missing.is_empty() || broker.dead_letters > 0 {
+            p {
+                @for role in missing { a.badge.failed href="/system#roles" { "✖ no " (role) " answers" } " " }
+                @if broker.dead_letters > 0 {
+                    a.badge.failed href="/system#dead" { "✖ " (words::count(system::dead_letters(broker), "dead letter")) }
+                }
             }
         }
     }
@@ -158,6 +202,40 @@ fn find(filter: &Filter) -> Markup {
     }
 }
 
+/// The machines that were left alone, by reason, the first rule that objects first.
+fn left_alone(fleet: &Fleet) -> Markup {
+    let mut reasons: BTreeMap<SkipReason, BTreeSet<&MachineName>> = BTreeMap::new();
+    for cell in fleet.racks.iter().flat_map(|rack| &rack.cells) {
+        if let Some(skip) = &cell.decision.skip {
+            reasons
+                .entry(skip.reason)
+                .or_default()
+                .insert(&cell.machine);
+        }
+    }
+    let row = |(reason, machines): (&SkipReason, &BTreeSet<&MachineName>)| {
+        let more = machines.len().saturating_sub(NAMED);
+        [
+            html! { code { (reason) } },
+            html! { (reason.meaning()) },
+            html! { span.names {
+                @for (number, machine) in machines.iter().take(NAMED).enumerate() {
+                    @if number > 0 { ", " }
+                    (machine_link(machine))
+                }
+                @if more > 0 { " " a href={ "/?q=" (reason) } { "and " (more) " more" } }
+            } },
+        ]
+    };
+    let all: usize = reasons.values().map(BTreeSet::len).sum();
+    html! {
+        @if all > 0 {
+            h2 { (words::count(all, "machine")) " left alone by the last cycle" }
+            (table(&["reason", "what it means", "machines"], reasons.iter().map(row)))
+        }
+    }
+}
+
 /// The machines that do not deploy, with what failed.
 fn attention(fleet: &Fleet) -> Markup {
     let mut bad: Vec<&Cell> = fleet
@@ -169,24 +247,23 @@ fn attention(fleet: &Fleet) -> Markup {
     bad.sort_by_key(|cell| (cell.health, cell.since, &cell.machine));
     bad.dedup_by_key(|cell| &cell.machine);
     let more = bad.len().saturating_sub(LISTED);
+    let row = |cell: &&Cell| {
+        let last = match (&cell.last, &cell.decision.skip) {
+            (Some(last), _) => job_link(last.job, outcome_in_full(&last.outcome)),
+            (None, Some(skip)) => decisions::left_alone(skip),
+            (None, None) => html! {},
+        };
+        [
+            machine_link(&cell.machine),
+            health(cell.health),
+            since(cell),
+            last,
+        ]
+    };
     html! {
         @if !bad.is_empty() {
             h2 { (bad.len()) @if bad.len() == 1 { " machine does not deploy" } @else { " machines do not deploy" } }
-            div.wide.stack { table {
-                thead { tr { th { "machine" } th { "health" } th { "since" } th { "what became of it last" } } }
-                tbody { @for cell in bad.iter().take(LISTED) {
-                    tr {
-                        th scope="row" { (machine_link(&cell.machine)) }
-                        td { (health(cell.health)) }
-                        td { (since(cell)) }
-                        td { @match (&cell.last, &cell.decision.skip) {
-                            (Some(last), _) => (job_link(last.job, outcome_in_full(&last.outcome))),
-                            (None, Some(skip)) => (left_alone(skip)),
-                            (None, None) => {},
-                        } }
-                    }
-                } }
-            } }
+            (table(&["machine", "health", "since", "last job"], bad.iter().take(LISTED).map(row)))
             @if more > 0 { p.quiet { "and " (more) " more below" } }
         }
     }
@@ -212,6 +289,9 @@ fn card(moment: &Moment, card: &RackCard) -> Markup {
         }
         @if let (true, Some(last)) = (card.running.is_empty(), &card.last) {
             p { "last cycle " (cycle_link(last.cycle, last.at)) " " (cycle_state(last)) }
+        }
+        @if card.last.is_none() {
+            p.quiet { "It has not ticked yet. " code { "racktick tick " bdi { (card.rack) } } " ticks it now." }
         }
         ul.cells { @for cell in &card.cells { li { (self::cell(cell)) } } }
     }

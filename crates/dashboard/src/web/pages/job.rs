@@ -124,7 +124,7 @@ fn bar(phase: &PhaseView, longest: Duration) -> Markup {
         "bar failed"
     };
     html! {
-        svg width=(most) height=(height) aria-hidden="true" {
+        svg.share width=(most) height=(height) viewBox={ "0 0 " (most) " " (height) } preserveAspectRatio="none" aria-hidden="true" {
             rect class=(class) width=(format!("{:.1}", most * share)) height=(height) rx="2" {}
         }
     }

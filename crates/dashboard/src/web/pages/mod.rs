@@ -11,6 +11,7 @@ pub(super) mod now;
 mod parts;
 pub(super) mod rack;
 pub(super) mod system;
+mod table;
 pub(super) mod trends;
 
 use axum::Extension;
@@ -160,7 +161,7 @@ fn action_of(role: Role, moment: &Moment, address: &str, name: &str) -> Markup {
     let id = address.trim_matches('/').replace(['/', '%'], "-");
     html! {
         @if let Some((_, seal)) = moment.visitor.who_may(role) {
-            form.action method="post" action=(address) {
+            form.action method="post" action=(address) aria-label=(name) {
                 label for={ (id) "-reason" } { "Why" }
                 input id={ (id) "-reason" } name="reason" required maxlength="1024" autocomplete="off";
                 input type="hidden" name="seal" value=(seal);
@@ -239,7 +240,10 @@ pub(super) fn login(next: &str, refused: bool) -> Response {
             input type="hidden" name="next" value=(next);
             button { "Sign in" }
         }
-        p.quiet { code { "racktick dashboard token add NAME" } " makes a token and prints it once." }
+        p.quiet {
+            "Where the dashboard runs, " code { "racktick dashboard token add NAME --role operator" }
+            " makes a token and prints it once. Without " code { "--role" } " it lets read alone."
+        }
     };
     let status = match refused {
         true => StatusCode::FORBIDDEN,

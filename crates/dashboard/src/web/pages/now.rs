@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::super::site::{Client, Moment, Site};
 use super::parts::{in_address, job_link, machine_link, older, rack_link, time};
+use super::table::sentences;
 use super::{Page, bad};
 use crate::views::{Cursor, EventFilter, EventView};
 
@@ -93,29 +94,29 @@ fn find(form: &Filter) -> Markup {
 
 /// Events as a table.
 pub(super) fn table(events: &[EventView]) -> Markup {
+    let row = |event: &EventView| {
+        [
+            time(event.at),
+            html! { @match event.cycle {
+                Some(cycle) => a href={ "/cycles/" (cycle) } { (event.kind) },
+                None => (event.kind),
+            } },
+            rack_link(&event.rack),
+            html! { @if let Some(machine) = &event.machine { (machine_link(machine)) } },
+            html! {
+                @match (&event.word, event.job) {
+                    (Some(word), Some(job)) => (job_link(job, html! { bdi { (word) } })),
+                    (None, Some(job)) => (job_link(job, html! { "job" })),
+                    (Some(word), None) => bdi { (word) },
+                    (None, None) => {},
+                }
+                @if let Some(by) = &event.by { " " (who_and_why(by, event.why.as_deref())) }
+            },
+        ]
+    };
     html! {
         @if events.is_empty() { p.quiet { "no events" } } @else {
-            div.wide.stack.flow { table {
-                thead { tr { th { "time" } th { "event" } th { "rack" } th { "machine" } th { "what" } } }
-                tbody { @for event in events {
-                    tr {
-                        td { (time(event.at)) }
-                        td { @match event.cycle {
-                            Some(cycle) => a href={ "/cycles/" (cycle) } { (event.kind) },
-                            None => (event.kind),
-                        } }
-                        td { (rack_link(&event.rack)) }
-                        td { @if let Some(machine) = &event.machine { (machine_link(machine)) } }
-                        td { @match (&event.word, event.job) {
-                            (Some(word), Some(job)) => (job_link(job, html! { bdi { (word) } })),
-                            (None, Some(job)) => (job_link(job, html! { "job" })),
-                            (Some(word), None) => bdi { (word) },
-                            (None, None) => {},
-                        }
-                        @if let Some(by) = &event.by { " " (who_and_why(by, event.why.as_deref())) } }
-                    }
-                } }
-            } }
+            (sentences(&["time", "event", "rack", "machine", "what"], events.iter().map(row)))
         }
     }
 }

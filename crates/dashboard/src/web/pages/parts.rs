@@ -9,6 +9,7 @@ use model::name::{MachineName, RackName};
 use model::outcome::Outcome;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::table::table;
 use crate::history::standing::Health;
 use crate::views::{Cell, CycleState, CycleSummary, Verdict};
 use crate::words;
@@ -25,7 +26,7 @@ pub(super) fn maybe_time(at: Option<Timestamp>) -> Markup {
 
 /// A time span.
 pub(super) fn span(span: Option<Duration>) -> Markup {
-    html! { @match span { Some(span) => (words::span(span)), None => "–" } }
+    html! { @match span { Some(span) => span.took { (words::span(span)) }, None => "–" } }
 }
 
 /// A part of an address.
@@ -76,7 +77,7 @@ pub(super) fn outcome_in_full(of: &Outcome) -> Markup {
 /// Outcomes side by side, the oldest first. Each is a link to its job.
 pub(super) fn strip(verdicts: &[Verdict]) -> Markup {
     html! {
-        @if verdicts.is_empty() { span.quiet { "no job yet" } } @else {
+        @if verdicts.is_empty() { span.strip.quiet { "no job yet" } } @else {
             span.strip {
                 @for verdict in verdicts {
                     a class=(verdict.outcome.word()) href={ "/jobs/" (verdict.job) }
@@ -97,17 +98,22 @@ pub(super) fn since(cell: &Cell) -> Markup {
             None => "nothing was proved yet",
             // Also one that is left alone because of what others did with it.
             Some(since) if cell.passed_at >= Some(since) => {
-                "deploys since " (time(since)) " (" (cell.streak) " in a row)"
+                "deploys since " (time(since)) (in_a_row(cell.streak))
             },
             Some(since) => {
-                "fails since " (time(since)) " (" (cell.streak) " in a row)"
+                "fails since " (time(since)) (in_a_row(cell.streak)) "; "
                 @match cell.passed_at {
-                    Some(passed) => { ", deployed last " (time(passed)) },
-                    None => ", never deployed",
+                    Some(passed) => { "deployed last " (time(passed)) },
+                    None => "never deployed",
                 }
             },
         }
     }
+}
+
+/// What once is not.
+fn in_a_row(streak: u32) -> Markup {
+    html! { @if streak > 1 { ", " (streak) " in a row" } }
 }
 
 /// How far a cycle is: its word, and a bar while it runs.
@@ -143,7 +149,7 @@ pub(super) fn counts(cycle: &CycleSummary) -> Markup {
         @if cycle.counts.outcomes.is_empty() { "–" } @else {
             @for (number, (word, count)) in cycle.counts.outcomes.iter().enumerate() {
                 @if number > 0 { ", " }
-                (count) " " (word)
+                (count) " " (if *word == "skipped" { "left alone" } else { word })
             }
         }
     }
@@ -151,19 +157,17 @@ pub(super) fn counts(cycle: &CycleSummary) -> Markup {
 
 /// Cycles as a table, with the rack when they are of several.
 pub(super) fn cycles(cycles: &[CycleSummary]) -> Markup {
+    let row = |cycle: &CycleSummary| {
+        [
+            cycle_link(cycle.cycle, cycle.at),
+            html! { bdi { (words::origin(cycle.origin.as_ref())) } },
+            cycle_state(cycle),
+            counts(cycle),
+        ]
+    };
     html! {
         @if cycles.is_empty() { p.quiet { "none yet" } } @else {
-            div.wide.stack { table {
-                thead { tr { th { "begun" } th { "started by" } th { "state" } th { "machines" } } }
-                tbody { @for cycle in cycles {
-                    tr {
-                        td { (cycle_link(cycle.cycle, cycle.at)) }
-                        td { bdi { (words::origin(cycle.origin.as_ref())) } }
-                        td { (cycle_state(cycle)) }
-                        td { (counts(cycle)) }
-                    }
-                } }
-            } }
+            (table(&["begun", "started by", "state", "machines"], cycles.iter().map(row)))
         }
     }
 }

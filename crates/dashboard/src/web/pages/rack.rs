@@ -8,14 +8,15 @@ use rusqlite::Result;
 use serde::Deserialize;
 
 use super::super::site::{Client, Moment, Site};
+use super::decisions::left_alone;
 use super::now::who_and_why;
 use super::parts::{
     cycle_link, cycle_state, cycles, health, in_address, machine_link, maybe_time, older, since,
     strip, time,
 };
+use super::table::table;
 use super::{Page, action, bad};
-use crate::views::{ACTIONS, ActionView, Cursor, RackView};
-use crate::words;
+use crate::views::{ACTIONS, ActionView, Cursor, RackMachine, RackView};
 
 /// How many cycles a page of older ones has.
 const CYCLES: usize = 50;
@@ -163,26 +164,25 @@ fn running(view: &RackView) -> Markup {
 }
 
 fn machines(view: &RackView) -> Markup {
-    html! {
-        div.wide.stack { table {
-            thead { tr { th { "machine" } th { "health" } th { "since" } th { "last jobs" } th { "last decision" } } }
-            tbody { @for machine in &view.machines {
-                tr {
-                    th scope="row" { (machine_link(&machine.cell.machine)) }
-                    td { (health(machine.cell.health)) }
-                    td { (since(&machine.cell)) }
-                    td { (strip(&machine.verdicts)) }
-                    td { @match (&machine.cell.job, &machine.cell.decision.skip) {
-                        (Some(job), _) => {
-                            a.badge.deploying href={ "/jobs/" (job.job) } {
-                                "▶ " (job.state.as_deref().unwrap_or("submitted"))
-                            }
-                        },
-                        (None, Some(skip)) => { "left alone: " bdi { (words::skip_words(skip)) } },
-                        (None, None) => "deploy",
-                    } }
-                }
-            } }
-        } }
-    }
+    let row = |machine: &RackMachine| {
+        let cell = &machine.cell;
+        let decision = match (&cell.job, &cell.decision.skip) {
+            (Some(job), _) => html! {
+                a.badge.deploying href={ "/jobs/" (job.job) } { "▶ " (job.state.as_deref().unwrap_or("submitted")) }
+            },
+            (None, Some(skip)) => left_alone(skip),
+            (None, None) => html! { "deploy" },
+        };
+        [
+            machine_link(&cell.machine),
+            health(cell.health),
+            since(cell),
+            strip(&machine.verdicts),
+            decision,
+        ]
+    };
+    table(
+        &["machine", "health", "since", "last jobs", "last decision"],
+        view.machines.iter().map(row),
+    )
 }

@@ -8,9 +8,13 @@ use rusqlite::Result;
 
 use super::super::site::{Client, Moment, Site};
 use super::parts::{job_link, machine_link, maybe_time, rack_link, time};
+use super::table::table;
 use super::{Page, action, action_of};
-use crate::broker::BrokerView;
+use crate::broker::{BrokerView, DeadView};
+use crate::claims::ClaimView;
+use crate::living::RoleView;
 use crate::tokens::Role;
+use crate::words;
 
 /// Slots are shown this far ahead: so far the scheduler arms them.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
@@ -46,13 +50,25 @@ fn page(moment: &Moment) -> Result<Page> {
 /// Without one of these nothing goes on.
 const NEEDED: [&str; 2] = ["scheduler", "worker"];
 
+/// Which of them do not answer, as far as the broker lets the dashboard ask.
+pub(super) fn missing(broker: &BrokerView) -> Vec<&'static str> {
+    let roles = broker.roles.iter();
+    let is_missing = |roles: &Vec<RoleView>, needed| roles.iter().all(|role| role.role != needed);
+    let missing = |roles| {
+        NEEDED
+            .into_iter()
+            .filter(move |needed| is_missing(roles, *needed))
+    };
+    roles.flat_map(missing).collect()
+}
+
 fn roles(broker: &BrokerView) -> Markup {
     let Some(roles) = &broker.roles else {
         return html! { p.quiet { "the broker does not let this dashboard ask who is alive: "
         code { "racktick setup --credentials" } " has the permissions of this version" } };
     };
     html! {
-        @for needed in NEEDED.iter().filter(|needed| roles.iter().all(|role| role.role != **needed)) {
+        @for needed in missing(broker) {
             p { span.badge.failed { "✖ no " (needed) " answers" } }
         }
         div.wide tabindex="0" { table {
@@ -105,60 +121,62 @@ fn claims(moment: &Moment) -> Markup {
         return html! { p.quiet { "the records of machines were not read yet" } };
     };
     let late = claims.late(now);
+    let row = |claim: &ClaimView| {
+        [
+            machine_link(&claim.machine),
+            rack_link(&claim.rack),
+            job_link(claim.job, html! { (claim.state) }),
+            maybe_time(claim.since),
+            time(claim.until),
+            html! { @match (&claim.by, claim.until < now) {
+                (Some(by), true) => span.badge.lost { "▲ " bdi { (by) } " did not go on with it: does it run?" },
+                (Some(by), false) => { "by " bdi { (by) } },
+                (None, true) => span.badge.lost { "▲ its job is overdue" },
+                (None, false) => {}
+            } },
+        ]
+    };
     html! {
         p {
             (count) @if count == 1 { " machine is" } @else { " machines are" } " claimed by a job."
             @if late > 0 { " " span.badge.lost { "▲ " (late) " for longer than it should be" } }
         }
-        @if count > 0 { div.wide tabindex="0" { table {
-            thead { tr { th { "machine" } th { "rack" } th { "job" } th { "since" } th { "until" } th { "remark" } } }
-            tbody { @for claim in claims.first(CLAIMS) { tr {
-                th scope="row" { (machine_link(&claim.machine)) }
-                td { (rack_link(&claim.rack)) }
-                td { (job_link(claim.job, html! { (claim.state) })) }
-                td { (maybe_time(claim.since)) }
-                td { (time(claim.until)) }
-                td {
-                    @match (&claim.by, claim.until < now) {
-                        (Some(by), true) => span.badge.lost { "▲ " bdi { (by) } " did not go on with it: does it run?" },
-                        (Some(by), false) => { "by " bdi { (by) } },
-                        (None, true) => span.badge.lost { "▲ its job is overdue" },
-                        (None, false) => {}
-                    }
-                }
-            } } }
-        } } }
+        @if count > 0 { (table(&["machine", "rack", "job", "since", "until", "remark"], claims.first(CLAIMS).iter().map(row))) }
         @if count > CLAIMS { p.quiet { "and " (count - CLAIMS) " more" } }
     }
+}
+
+/// How many dead letters there are.
+pub(super) fn dead_letters(broker: &BrokerView) -> usize {
+    usize::try_from(broker.dead_letters).unwrap_or(usize::MAX)
 }
 
 fn dead(moment: &Moment) -> Markup {
     let broker = moment.broker;
     let acts = moment.visitor.operator().is_some();
+    let names = ["number", "given up", "subject", "attempts", "reason", "do"];
+    let row = |letter: &DeadView| {
+        let here = format!("/system/dead/{}", letter.number);
+        [
+            html! { (letter.number) },
+            time(letter.at),
+            html! { code { (letter.subject) } },
+            html! { (letter.attempts) },
+            html! { bdi { (letter.reason) } },
+            html! {
+                (action(moment, &format!("{here}/replay"), "Replay"))
+                (action_of(Role::Admin, moment, &format!("{here}/drop"), "Drop"))
+            },
+        ]
+    };
     html! {
         @if broker.dead_letters == 0 { p.quiet { "none" } } @else {
-            p { (broker.dead_letters) " messages could not succeed. " code { "racktick dlq show N" } " shows one whole, "
+            p { (words::count(dead_letters(broker), "message")) " could not succeed. " code { "racktick dlq show N" } " shows one whole, "
                 code { "racktick dlq replay N" } " tries it again." }
             @if acts { p.quiet { "A replayed message keeps its cycle and its job, so nothing is done twice. Mend what it failed on \
                 first, or it fails again. The tick of a slot keeps the slot's time, too: past the slot's catch-up window it is \
                 reported missed and deploys nothing; " q { "Tick now" } " on the rack's page starts a cycle." } }
-            div.wide.stack { table {
-                thead { tr { th { "number" } th { "given up" } th { "subject" } th { "attempts" } th { "reason" } @if acts { th { "do" } } } }
-                tbody { @for letter in &broker.newest_dead {
-                    @let here = format!("/system/dead/{}", letter.number);
-                    tr {
-                        th scope="row" { (letter.number) }
-                        td { (time(letter.at)) }
-                        td { code { (letter.subject) } }
-                        td { (letter.attempts) }
-                        td { bdi { (letter.reason) } }
-                        @if acts { td {
-                            (action(moment, &format!("{here}/replay"), "Replay"))
-                            (action_of(Role::Admin, moment, &format!("{here}/drop"), "Drop"))
-                        } }
-                    }
-                } }
-            } }
+            (table(&names[..names.len() - usize::from(!acts)], broker.newest_dead.iter().map(row)))
         }
     }
 }
@@ -191,8 +209,11 @@ fn slots(moment: &Moment) -> Markup {
                 tbody { @for (slot, rack) in &coming { tr {
                     td { (time(*slot)) }
                     td { (rack_link(rack)) }
-                    td { @if moment.broker.at.is_some() && !moment.broker.is_armed(rack, *slot) {
-                        span.badge.lost { "▲ not armed: does a scheduler run?" }
+                    td { @if moment.broker.at.is_some() {
+                        @match moment.broker.is_armed(rack, *slot) {
+                            true => "armed",
+                            false => span.badge.lost { "▲ not armed: does a scheduler run?" },
+                        }
                     } }
                 } } }
             } }

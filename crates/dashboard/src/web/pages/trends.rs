@@ -14,10 +14,11 @@ use utoipa::IntoParams;
 
 use super::super::site::{Client, Moment, Site};
 use super::parts::{health, machine_link, rack_link, since, span};
+use super::table::table;
 use super::{Page, bad};
 use crate::history::tally::{day, start_of};
 use crate::history::time::{nanos, time};
-use crate::views::{Day, PhaseLength, Trends};
+use crate::views::{Cell, Day, PhaseLength, Trends};
 
 /// The spans that can be chosen, in days.
 const SPANS: [u16; 4] = [7, 30, 90, 365];
@@ -202,26 +203,24 @@ fn phases(phases: &[PhaseLength], asked: &Span) -> Markup {
         .map(|phase| phase.p95)
         .max()
         .unwrap_or_default();
+    let row = |phase: &PhaseLength| {
+        [
+            rack_link(&phase.rack),
+            named(phase.distro.as_deref()),
+            html! { (phase.phase) },
+            html! { (phase.jobs) },
+            html! { (span(Some(phase.median))) },
+            html! { (span(Some(phase.p95))) },
+            bar(phase, longest),
+        ]
+    };
     html! {
         @if phases.is_empty() { p.quiet { "no phase was seen in this time" } } @else {
             p.quiet {
                 "Of jobs that passed or failed. Half of them took at most the median, to which the bar is thick, and 95 of \
                  100 at most what its line reaches to."
             }
-            div.wide.stack { table {
-                thead { tr { th { "rack" } th { "distro" } th { "phase" } th { "jobs" } th { "median" } th colspan="2" { "95 of 100" } } }
-                tbody { @for phase in shown {
-                    tr {
-                        th scope="row" { (rack_link(&phase.rack)) }
-                        td { (named(phase.distro.as_deref())) }
-                        td { (phase.phase) }
-                        td { (phase.jobs) span.narrow { " jobs" } }
-                        td { (span(Some(phase.median))) span.narrow { " (median)" } }
-                        td { (span(Some(phase.p95))) span.narrow { " (95 of 100)" } }
-                        td { (bar(phase, longest)) }
-                    }
-                } }
-            } }
+            (table(&["rack", "distro", "phase", "jobs", "median", "95 of 100", "beside the others"], shown.iter().map(row)))
             @if phases.len() > shown.len() {
                 p.quiet { "The slowest " (shown.len()) " of " (phases.len()) "; all are in " a href={ "/api/v1/trends?days=" (asked.days) } { "the API" } "." }
             }
@@ -262,18 +261,16 @@ fn flaky(trends: &Trends) -> Markup {
 }
 
 fn longest(trends: &Trends) -> Markup {
+    let row = |cell: &Cell| {
+        [
+            machine_link(&cell.machine),
+            health(cell.health),
+            since(cell),
+        ]
+    };
     html! {
         @if trends.longest_without_pass.is_empty() { p.quiet { "none" } } @else {
-            div.wide.stack { table {
-                thead { tr { th { "machine" } th { "health" } th { "since" } } }
-                tbody { @for cell in &trends.longest_without_pass {
-                    tr {
-                        th scope="row" { (machine_link(&cell.machine)) }
-                        td { (health(cell.health)) }
-                        td { (since(cell)) }
-                    }
-                } }
-            } }
+            (table(&["machine", "health", "since"], trends.longest_without_pass.iter().map(row)))
         }
     }
 }
