@@ -16,7 +16,7 @@ use crate::denied::{Inbox, Watch};
 use crate::error::BusError;
 use crate::runtime::is_traced;
 use crate::storing::Word;
-use crate::wire::{ApiError, NoAnswer, PATIENCE, code, header, pause};
+use crate::wire::{ApiError, NoAnswer, ONE_TRY, PATIENCE, code, header, pause};
 
 /// How many messages fit into one atomic batch: the server's default limit.
 pub const LARGEST_BATCH: usize = 1000;
@@ -395,6 +395,7 @@ impl Bus {
         headers.insert(header::BATCH_COMMIT, "1");
         self.ask_watching(
             watch,
+            ONE_TRY,
             last.subject.to_string(),
             Some(headers),
             last.body.clone(),

@@ -209,8 +209,19 @@ impl Bus {
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<Message, NoAnswer> {
+        self.ask_for(ONE_TRY, subject, headers, payload).await
+    }
+
+    /// The same, with another wait for the answer.
+    async fn ask_for(
+        &self,
+        wait: Duration,
+        subject: String,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+    ) -> Result<Message, NoAnswer> {
         let mut watch = self.denials.watch(vec![subject.clone()], Inbox::Shared);
-        self.ask_watching(&mut watch, subject, headers, payload)
+        self.ask_watching(&mut watch, wait, subject, headers, payload)
             .await
     }
 
@@ -218,11 +229,12 @@ impl Bus {
     pub(crate) async fn ask_watching(
         &self,
         watch: &mut Watch,
+        wait: Duration,
         subject: String,
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<Message, NoAnswer> {
-        let mut request = Request::new().payload(payload).timeout(Some(ONE_TRY));
+        let mut request = Request::new().payload(payload).timeout(Some(wait));
         if let Some(headers) = headers {
             request = request.headers(headers);
         }
@@ -253,11 +265,22 @@ impl Bus {
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<Message, NoAnswer> {
+        self.ask_repeatable_for(ONE_TRY, subject, headers, payload)
+            .await
+    }
+
+    async fn ask_repeatable_for(
+        &self,
+        wait: Duration,
+        subject: String,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+    ) -> Result<Message, NoAnswer> {
         let mut connections = self.connections();
         connections.mark_unchanged();
         let connected = self.is_connected();
         tokio::select! {
-            answer = self.ask(subject, headers, payload) => answer,
+            answer = self.ask_for(wait, subject, headers, payload) => answer,
             // Without a connection, it has not left yet, and will once there is one.
             _ = connections.changed(), if connected => Err(NoAnswer::Late),
         }
@@ -281,6 +304,18 @@ impl Bus {
         operation: &str,
         body: &impl Serialize,
     ) -> Result<T, BusError> {
+        self.api_for(ONE_TRY, patience, what, operation, body).await
+    }
+
+    /// The same, with another wait for each answer.
+    pub(crate) async fn api_for<T: DeserializeOwned>(
+        &self,
+        wait: Duration,
+        patience: Duration,
+        what: &str,
+        operation: &str,
+        body: &impl Serialize,
+    ) -> Result<T, BusError> {
         let bad_answer = |source: serde_json::Error| BusError::Answer {
             what: what.into(),
             source: source.into(),
@@ -290,10 +325,10 @@ impl Bus {
         let mut attempt = 0;
         loop {
             let answer = self
-                .ask_repeatable(format!("$JS.API.{operation}"), None, payload.clone())
+                .ask_repeatable_for(wait, format!("$JS.API.{operation}"), None, payload.clone())
                 .await;
             let again = since.elapsed() < patience;
-            let mut wait = pause(attempt);
+            let mut rest = pause(attempt);
             match answer {
                 Ok(message) => {
                     let OnlyError { error } =
@@ -302,7 +337,7 @@ impl Bus {
                         None => {
                             return serde_json::from_slice(&message.payload).map_err(bad_answer);
                         }
-                        Some(error) if error.is_transient() && again => wait = error.pause(attempt),
+                        Some(error) if error.is_transient() && again => rest = error.pause(attempt),
                         Some(error) => return Err(error.into_error(what)),
                     }
                 }
@@ -316,7 +351,7 @@ impl Bus {
                     ));
                 }
             }
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(rest).await;
             attempt += 1;
         }
     }

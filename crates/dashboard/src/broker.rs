@@ -19,6 +19,9 @@ use crate::poll::poll;
 /// How often the broker is asked.
 const EVERY: Duration = Duration::from_secs(5);
 
+/// How long it may take for an answer: as long again is no news.
+const PATIENCE: Duration = Duration::from_secs(4);
+
 /// How many of the dead letters are shown: the newest.
 const SHOWN: u64 = 100;
 
@@ -33,6 +36,8 @@ pub struct BrokerView {
     pub streams: Vec<StreamView>,
     /// The kinds of work.
     pub work: Vec<WorkView>,
+    /// The streams and consumers that do not answer, as while no server leads them.
+    pub silent: Vec<String>,
     /// Who is alive; `None` where the broker does not let the dashboard ask.
     pub roles: Option<Vec<RoleView>>,
     /// The slots that are armed.
@@ -72,6 +77,8 @@ pub struct WorkView {
     pub again: u64,
     /// How many requests of workers wait for some.
     pub takers: u64,
+    /// The servers that lack a copy of who has which task, as of a stream.
+    pub lacking: Vec<String>,
     /// When the oldest of them that is not done became due; `None` without any, and where the broker does not let the
     /// dashboard look.
     pub oldest: Option<Timestamp>,
@@ -127,12 +134,14 @@ async fn read(bus: &Bus, topology: &Topology, last: &BrokerView) -> Result<Broke
         version: bus.server_version().to_string(),
         ..BrokerView::default()
     };
-    let (roles, standings) = tokio::join!(
+    let (roles, sight) = tokio::join!(
         living::roles(bus, last.roles.as_deref()),
-        topology.standing(bus)
+        topology.look(bus, PATIENCE)
     );
     view.roles = roles?;
-    for standing in standings? {
+    let sight = sight?;
+    view.silent = sight.silent.iter().map(ToString::to_string).collect();
+    for standing in sight.standings {
         match (&standing.item, &standing.work) {
             (Item::Consumer { stream, name }, Some(work)) => view.work.push(WorkView {
                 kind: name.clone(),
@@ -140,6 +149,7 @@ async fn read(bus: &Bus, topology: &Topology, last: &BrokerView) -> Result<Broke
                 at_work: work.out,
                 again: work.again,
                 takers: work.takers,
+                lacking: lacking(&standing),
                 oldest: match work.waiting + work.out {
                     0 => None,
                     _ => oldest(bus, topology, stream, name).await?,

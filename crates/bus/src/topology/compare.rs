@@ -61,6 +61,8 @@ pub enum Difference {
         /// Its filter.
         filter: String,
     },
+    /// Nothing is known of it, because it does not answer.
+    Silent(Item),
 }
 
 impl fmt::Display for Difference {
@@ -84,6 +86,10 @@ impl fmt::Display for Difference {
                     "{item} takes `{filter}`, which takes away what is held back until its time: delete it"
                 )
             }
+            Self::Silent(item) => write!(
+                f,
+                "{item} does not answer, as while no server leads it: `racktick doctor` says more"
+            ),
         }
     }
 }
@@ -92,7 +98,7 @@ impl Difference {
     /// Why no role may run with this difference; `None` when it may.
     pub fn danger(&self) -> Option<&'static str> {
         match self {
-            Self::Missing(_) => None,
+            Self::Missing(_) | Self::Silent(_) => None,
             Self::Taker { .. } => Some("what is held back would be lost"),
             Self::Field {
                 item: Item::Stream(name),

@@ -5,22 +5,19 @@
 
 mod compare;
 mod setup;
+mod sight;
 mod standing;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use model::subject::stream;
 use model::task::TaskKind;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
-
-use crate::connect::Bus;
-use crate::error::BusError;
+use serde_json::{Map, Value};
 
 pub use compare::{Difference, Item};
 pub use setup::{Report, ensure, setup};
+pub use sight::Sight;
 pub use standing::{Follower, Standing, Work};
 
 /// The configuration of one server for racktick, as in `nats/server.conf`.
@@ -155,93 +152,8 @@ impl Topology {
         }
         self
     }
-
-    /// What a server has of the streams that this topology names, and all consumers of its work queues.
-    ///
-    /// # Errors
-    /// When the broker cannot be asked.
-    pub async fn found(&self, bus: &Bus) -> Result<Self, BusError> {
-        let mut found = Self::default();
-        for (name, config) in &self.streams {
-            let Some(state) = state(bus, name).await? else {
-                continue;
-            };
-            found.streams.insert(name.clone(), state.config);
-            // Readers of the other streams come and go.
-            if is_work_queue(config) {
-                for (consumer, config) in consumers(bus, name).await? {
-                    found.consumers.insert((name.clone(), consumer), config);
-                }
-            }
-        }
-        Ok(found)
-    }
 }
 
 fn is_work_queue(config: &Config) -> bool {
     config.get("retention").and_then(Value::as_str) == Some("workqueue")
-}
-
-/// A stream as the server has it.
-#[derive(Deserialize)]
-struct State {
-    config: Config,
-    state: Contents,
-}
-
-/// What a stream holds.
-#[derive(Deserialize)]
-struct Contents {
-    messages: u64,
-    bytes: u64,
-    first_ts: Timestamp,
-}
-
-async fn state(bus: &Bus, stream: &str) -> Result<Option<State>, BusError> {
-    let what = format!("reading stream {stream}");
-    match bus
-        .api(&what, &format!("STREAM.INFO.{stream}"), &json!({}))
-        .await
-    {
-        Ok(state) => Ok(Some(state)),
-        Err(BusError::Missing { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-#[derive(Deserialize)]
-struct Page {
-    total: usize,
-    #[serde(default)]
-    consumers: Option<Vec<Listed>>,
-}
-
-#[derive(Deserialize)]
-struct Listed {
-    name: String,
-    config: Config,
-}
-
-async fn consumers(bus: &Bus, stream: &str) -> Result<Vec<(String, Config)>, BusError> {
-    let what = format!("listing the consumers of {stream}");
-    let mut all = Vec::new();
-    loop {
-        let page: Page = bus
-            .api(
-                &what,
-                &format!("CONSUMER.LIST.{stream}"),
-                &json!({"offset": all.len()}),
-            )
-            .await?;
-        let found = page.consumers.unwrap_or_default();
-        let end = found.is_empty();
-        all.extend(
-            found
-                .into_iter()
-                .map(|consumer| (consumer.name, consumer.config)),
-        );
-        if end || all.len() >= page.total {
-            return Ok(all);
-        }
-    }
 }

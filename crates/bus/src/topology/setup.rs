@@ -6,9 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::compare::covers;
-use super::{Config, Contents, Difference, Item, State, Topology, state};
+use super::sight::{Contents, State, no_leader, state};
+use super::{Config, Difference, Item, Topology};
 use crate::connect::Bus;
 use crate::error::BusError;
+use crate::wire::PATIENCE;
 
 /// What was changed, a line each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub async fn setup(bus: &Bus, declared: &Topology) -> Result<Report, BusError> {
     for difference in &differences {
         match difference {
             Difference::Missing(_)
+            | Difference::Silent(_)
             | Difference::Field {
                 item: Item::Consumer { .. },
                 ..
@@ -82,17 +85,19 @@ pub async fn setup(bus: &Bus, declared: &Topology) -> Result<Report, BusError> {
     Ok(report)
 }
 
-/// For a role that starts: creates what is missing, changes nothing that exists, and returns what differs.
+/// For a role that starts: creates what is missing, changes nothing that exists, and returns what differs. A consumer that
+/// does not answer hinders nobody who does other work: it is among what differs.
 ///
 /// # Errors
-/// `Topology` with every reason when running would be unsafe; else when the broker cannot be asked.
+/// `Topology` with every reason when running would be unsafe; else when the broker cannot be asked, or a stream does not
+/// answer.
 pub async fn ensure(bus: &Bus, declared: &Topology) -> Result<Vec<Difference>, BusError> {
     let dangers = |differences: &[Difference]| -> Vec<String> {
         let danger =
             |difference: &Difference| Some(format!("{difference} ({})", difference.danger()?));
         differences.iter().filter_map(danger).collect()
     };
-    let differences = declared.compare(&declared.found(bus).await?);
+    let differences = differing(bus, declared).await?;
     let found = dangers(&differences);
     if !found.is_empty() {
         return Err(BusError::Topology(found));
@@ -109,12 +114,25 @@ pub async fn ensure(bus: &Bus, declared: &Topology) -> Result<Vec<Difference>, B
         tracing::info!(change, "set up");
     }
     // Another role may have created it first, and otherwise.
-    let differences = declared.compare(&declared.found(bus).await?);
+    let differences = differing(bus, declared).await?;
     let found = dangers(&differences);
     if found.is_empty() {
         Ok(differences)
     } else {
         Err(BusError::Topology(found))
+    }
+}
+
+/// For a role: consumers may be silent, streams not.
+async fn differing(bus: &Bus, declared: &Topology) -> Result<Vec<Difference>, BusError> {
+    let sight = declared.look(bus, PATIENCE).await?;
+    let mut streams = sight
+        .silent
+        .iter()
+        .filter(|item| matches!(item, Item::Stream(_)));
+    match streams.next() {
+        None => Ok(sight.compare(declared)),
+        Some(stream) => Err(no_leader(stream)),
     }
 }
 
@@ -213,7 +231,7 @@ async fn loss(
         }
         "subjects" => lost_subjects(bus, stream, now, wanted).await?,
         "max_age" | "max_bytes" | "max_msgs" | "max_msgs_per_subject" => {
-            let Some(State { state: contents, .. }) = state(bus, stream).await? else { return Ok(None) };
+            let Some(State { state: contents, .. }) = state(bus, stream, PATIENCE).await? else { return Ok(None) };
             match (wanted.as_i64().unwrap_or(0), now.as_i64().unwrap_or(0)) {
                 (..=0, _) => None,
                 (limit, before) if before > 0 && limit >= before => None,

@@ -1,12 +1,9 @@
 //! How streams and consumers stand on the servers: who leads, who keeps up, what waits.
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::Value;
 
-use super::{Item, Topology};
-use crate::connect::Bus;
-use crate::error::BusError;
+use super::{Config, Item, REPLICAS};
 
 /// A stream or a consumer, as its leader sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +24,7 @@ pub struct Standing {
 
 impl Standing {
     /// How many servers are still to be given a copy, as for ten seconds after a stream was brought from one server to
-    /// three (observed with 2.15.1; 2.14.6 takes about one).
+    /// three (observed with 2.15.1; 2.14.6 takes about one). Its consumers get theirs up to a second after it.
     pub fn lacking(&self) -> u64 {
         let kept = 1 + self.followers.len() as u64;
         self.replicas.saturating_sub(kept)
@@ -68,18 +65,30 @@ pub struct Work {
     pub takers: u64,
 }
 
-#[derive(Deserialize)]
-struct StreamInfo {
-    config: Replicated,
-    #[serde(default)]
-    cluster: Cluster,
+impl Work {
+    pub(super) fn of(consumer: &Listed) -> Self {
+        let most_out = consumer
+            .config
+            .get("max_ack_pending")
+            .and_then(Value::as_u64);
+        Self {
+            waiting: consumer.num_pending,
+            out: consumer.num_ack_pending,
+            // Negative is any number.
+            most_out: most_out.unwrap_or(0),
+            again: consumer.num_redelivered,
+            takers: consumer.num_waiting,
+        }
+    }
 }
 
+/// A consumer as its leader lists it.
 #[derive(Deserialize)]
-struct ConsumerInfo {
-    config: Replicated,
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) config: Config,
     #[serde(default)]
-    cluster: Cluster,
+    pub(super) cluster: Cluster,
     #[serde(default)]
     num_pending: u64,
     #[serde(default)]
@@ -90,17 +99,9 @@ struct ConsumerInfo {
     num_waiting: u64,
 }
 
-#[derive(Deserialize)]
-struct Replicated {
-    #[serde(default)]
-    num_replicas: u64,
-    /// Negative is any number.
-    #[serde(default)]
-    max_ack_pending: i64,
-}
-
-#[derive(Default, Deserialize)]
-struct Cluster {
+/// Who keeps a stream or a consumer.
+#[derive(Clone, Default, Deserialize)]
+pub(super) struct Cluster {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
@@ -109,69 +110,20 @@ struct Cluster {
     replicas: Vec<Follower>,
 }
 
-impl Topology {
-    /// How everything in this topology stands. What is missing is left out.
-    ///
-    /// # Errors
-    /// When the broker cannot be asked. A stream without a leader answers nothing, too.
-    pub async fn standing(&self, bus: &Bus) -> Result<Vec<Standing>, BusError> {
-        let mut all = Vec::new();
-        for name in self.streams.keys() {
-            let item = Item::Stream(name.clone());
-            let operation = format!("STREAM.INFO.{name}");
-            if let Some(StreamInfo { config, cluster }) = ask(bus, &item, &operation).await? {
-                all.push(standing(item, &config, cluster, None));
-            }
-        }
-        for (stream, name) in self.consumers.keys() {
-            let item = Item::Consumer {
-                stream: stream.clone(),
-                name: name.clone(),
-            };
-            let operation = format!("CONSUMER.INFO.{stream}.{name}");
-            let Some(info) = ask::<ConsumerInfo>(bus, &item, &operation).await? else {
-                continue;
-            };
-            let work = Work {
-                waiting: info.num_pending,
-                out: info.num_ack_pending,
-                most_out: u64::try_from(info.config.max_ack_pending).unwrap_or(0),
-                again: info.num_redelivered,
-                takers: info.num_waiting,
-            };
-            all.push(standing(item, &info.config, info.cluster, Some(work)));
-        }
-        Ok(all)
-    }
+/// On how many servers a stream is kept; zero for a consumer that is kept as its stream.
+pub(super) fn replicas(config: &Config) -> u64 {
+    config.get(REPLICAS).and_then(Value::as_u64).unwrap_or(0)
 }
 
-fn standing(item: Item, config: &Replicated, cluster: Cluster, work: Option<Work>) -> Standing {
-    let kept = 1 + cluster.replicas.len() as u64;
-    Standing {
-        item,
-        // A consumer says nothing of its own when it has as many as its stream.
-        replicas: match config.num_replicas {
-            0 => kept,
-            replicas => replicas,
-        },
-        cluster: cluster.name.filter(|name| !name.is_empty()),
-        leader: cluster.leader.filter(|leader| !leader.is_empty()),
-        followers: cluster.replicas,
-        work,
-    }
-}
-
-async fn ask<T: DeserializeOwned>(
-    bus: &Bus,
-    item: &Item,
-    operation: &str,
-) -> Result<Option<T>, BusError> {
-    match bus
-        .api(&format!("reading {item}"), operation, &json!({}))
-        .await
-    {
-        Ok(info) => Ok(Some(info)),
-        Err(BusError::Missing { .. }) => Ok(None),
-        Err(error) => Err(error),
+impl Standing {
+    pub(super) fn of(item: Item, replicas: u64, cluster: Cluster, work: Option<Work>) -> Self {
+        Self {
+            item,
+            replicas,
+            cluster: cluster.name.filter(|name| !name.is_empty()),
+            leader: cluster.leader.filter(|leader| !leader.is_empty()),
+            followers: cluster.replicas,
+            work,
+        }
     }
 }

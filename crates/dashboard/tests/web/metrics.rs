@@ -46,6 +46,7 @@ async fn metrics_count_what_the_fleet_shows() {
             at_work: 2,
             again: 0,
             takers: 0,
+            lacking: Vec::new(),
             oldest: Some(Timestamp::now()),
         });
     });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use dashboard::broker::WorkView;
 use dashboard::follow::Progress;
 use jiff::Timestamp;
 use model::event::{Event, Fact};
@@ -15,6 +16,31 @@ use crate::dashboard::Dashboard;
 
 fn first<'v>(value: &'v Value, path: &str) -> &'v str {
     value.pointer(path).and_then(Value::as_str).unwrap()
+}
+
+#[tokio::test]
+async fn the_system_page_names_what_does_not_answer_and_what_is_not_in_step() {
+    let dashboard = Dashboard::told(0).await;
+    dashboard.standing.send_modify(|broker| {
+        broker.at = Some(Timestamp::now());
+        broker.silent = vec!["consumer watch of TASK".into()];
+        broker.work.push(WorkView {
+            kind: "submit".into(),
+            waiting: 0,
+            at_work: 0,
+            again: 0,
+            takers: 1,
+            lacking: vec!["2 to be given a copy".into()],
+            oldest: None,
+        });
+    });
+    let page = dashboard.page("/system").await;
+    for part in [
+        "no answer: consumer watch of TASK",
+        "not in step: 2 to be given a copy",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! The broker: reachable, new enough, as declared, and nothing lies dead in it.
 
+use std::time::Duration;
+
+use bus::topology::{Difference, Item, Sight, Topology};
 use bus::{Bus, BusError, dead};
 
 use super::{Findings, nodes, replicas};
@@ -8,6 +11,12 @@ use crate::commands::dlq;
 use crate::output::chain;
 
 const WHAT: &str = "broker";
+
+/// How long the broker may take for an answer. A person waits, and what does not answer is a finding.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long reading what the broker holds may take.
+pub(super) const READ: Duration = Duration::from_secs(10);
 
 /// `briefly`: whether work is possible, and no more; asked often, and with the key of a role that may see no more.
 pub(super) async fn check(app: &App, briefly: bool, findings: &mut Findings) -> Option<Bus> {
@@ -22,39 +31,80 @@ pub(super) async fn check(app: &App, briefly: bool, findings: &mut Findings) -> 
     if let Ok(Some(role)) = app.config.nats_role() {
         findings.ok("broker key", format!("the role {role}'s"));
     }
-    if let Err(error) = streams(app, &bus, findings).await {
-        findings.wrong("streams", chain(&error));
+    let declared = app.config.topology();
+    let sight = match declared.look(&bus, PATIENCE).await {
+        Ok(sight) => sight,
+        Err(error) => {
+            findings.wrong("streams", chain(&error));
+            return None;
+        }
+    };
+    streams(&sight, &declared, findings);
+    if !briefly {
+        replicas::judge(&sight, &nodes::look(app).await, findings);
+    }
+    if sight.silent.iter().any(is_stream) {
+        // Every further question would wait for it, too.
+        findings.look("the rest", "what else the broker holds was not looked at");
         return None;
     }
     if briefly {
         return Some(bus);
     }
-    match app.config.topology().standing(&bus).await {
-        Ok(standings) => replicas::judge(&standings, &nodes::look(app).await, findings),
-        Err(error) => findings.wrong("replicas", chain(&error)),
-    }
-    match letters(&bus, findings).await {
-        Ok(()) => {}
+    let letters = letters(&bus, findings);
+    match tokio::time::timeout(READ, letters).await {
+        Ok(Ok(())) => {}
+        Err(_) => findings.wrong(
+            "dead letters",
+            format!("the broker did not let them be read within {READ:?}"),
+        ),
         // Another role's concern.
-        Err(error @ BusError::Denied { .. }) => findings.look("dead letters", error),
-        Err(error) => findings.wrong("dead letters", chain(&error)),
+        Ok(Err(error @ BusError::Denied { .. })) => findings.look("dead letters", error),
+        Ok(Err(error)) => findings.wrong("dead letters", chain(&error)),
     }
     Some(bus)
 }
 
-async fn streams(app: &App, bus: &Bus, findings: &mut Findings) -> Result<(), BusError> {
-    let declared = app.config.topology();
-    let differences = declared.compare(&declared.found(bus).await?);
+/// What is declared and what is found, and what does not answer.
+fn streams(sight: &Sight, declared: &Topology, findings: &mut Findings) {
+    let differences = sight.compare(declared);
     if differences.is_empty() {
         findings.ok("streams", "streams, consumers and buckets are as declared");
     }
     for difference in differences {
-        match difference.danger() {
-            Some(danger) => findings.wrong("streams", format!("{difference} ({danger})")),
-            None => findings.look("streams", difference),
+        match (&difference, difference.danger()) {
+            (Difference::Silent(_), _) => {}
+            (_, Some(danger)) => findings.wrong("streams", format!("{difference} ({danger})")),
+            (_, None) => findings.look("streams", difference),
         }
     }
-    Ok(())
+    let (streams, consumers) = sight.silent.iter().partition(|item| is_stream(item));
+    let what_it_means = [
+        (streams, "nothing of them can be read or stored", ""),
+        (
+            consumers,
+            "nobody gets their tasks, which wait",
+            "; for a consumer whose servers are lost for good: `nats consumer rm`, then `racktick setup`",
+        ),
+    ];
+    for (silent, means, otherwise) in what_it_means {
+        if let Some(silent) = list(silent) {
+            let says = format!(
+                "no answer from {silent}: no server leads them, so {means}; an election takes some seconds, else start the \
+                 servers that are away{otherwise}"
+            );
+            findings.wrong("streams", says);
+        }
+    }
+}
+
+fn list(items: Vec<&Item>) -> Option<String> {
+    let names: Vec<String> = items.into_iter().map(ToString::to_string).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+fn is_stream(item: &Item) -> bool {
+    matches!(item, Item::Stream(_))
 }
 
 async fn letters(bus: &Bus, findings: &mut Findings) -> Result<(), BusError> {

@@ -9,6 +9,7 @@ use model::outcome::SkipReason;
 use model::rack::RackRecord;
 use testflinger::Testflinger;
 
+use super::broker::READ;
 use super::{Arguments, Findings};
 use crate::app::App;
 use crate::foresight::{Foresight, machines, spread_of};
@@ -33,8 +34,12 @@ pub(super) async fn check(
         .collect();
     let mut none = records.is_empty();
     if let Some(ledger) = ledger {
-        match stored::racks(ledger).await {
-            Ok(racks) => {
+        match tokio::time::timeout(READ, stored::racks(ledger)).await {
+            Err(_) => findings.wrong(
+                "racks",
+                format!("the broker did not let them be read within {READ:?}"),
+            ),
+            Ok(Ok(racks)) => {
                 none &= racks.is_empty();
                 for (rack, record) in racks {
                     match record {
@@ -49,7 +54,7 @@ pub(super) async fn check(
                     }
                 }
             }
-            Err(error) => findings.wrong("racks", chain(&error)),
+            Ok(Err(error)) => findings.wrong("racks", chain(&error)),
         }
     }
     if none {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bus::topology::{Item, Standing, Work};
+use bus::topology::{Item, Sight, Standing, Work};
 use jiff::SignedDuration;
 
 use super::Findings;
@@ -14,14 +14,18 @@ const SYNC: &str = "sync";
 const HEALTH: &str = "health";
 /// A follower this far behind would take a while to catch up.
 const FAR_BEHIND: u64 = 1000;
+/// How a server's `/healthz` says that it has not everything yet.
+const CATCHING_UP: &str = "not current";
 
 /// Says how everything is kept, and what is risky about it.
-pub(super) fn judge(standings: &[Standing], nodes: &[Node], findings: &mut Findings) {
+pub(super) fn judge(sight: &Sight, nodes: &[Node], findings: &mut Findings) {
+    let standings = &sight.standings;
     let streams: Vec<&Standing> = standings
         .iter()
         .filter(|standing| standing.work.is_none())
         .collect();
-    replicas(&streams, findings);
+    let lacking = standings.iter().any(|standing| standing.lacking() > 0);
+    replicas(&streams, !lacking && sight.silent.is_empty(), findings);
     for standing in standings {
         leaderless(standing, findings);
     }
@@ -38,7 +42,8 @@ pub(super) fn judge(standings: &[Standing], nodes: &[Node], findings: &mut Findi
     }
 }
 
-fn replicas(streams: &[&Standing], findings: &mut Findings) {
+/// `whole`: of nothing a copy is missing or unknown.
+fn replicas(streams: &[&Standing], whole: bool, findings: &mut Findings) {
     let numbers: BTreeSet<u64> = streams.iter().map(|stream| stream.replicas).collect();
     let in_cluster = streams.iter().any(|stream| stream.cluster.is_some());
     let mut leads = BTreeMap::<&str, usize>::new();
@@ -71,9 +76,12 @@ fn replicas(streams: &[&Standing], findings: &mut Findings) {
                 number - 1
             ),
         ),
-        // What says so names the streams.
-        (1, Some(_)) if streams.iter().any(|stream| stream.lacking() > 0) => {}
-        (1, Some(number)) => findings.ok(REPLICAS, format!("every stream is kept {number} times{leaders}")),
+        // What says so names them.
+        (1, Some(_)) if !whole => {}
+        (1, Some(number)) => findings.ok(
+            REPLICAS,
+            format!("every stream and consumer is kept {number} times{leaders}"),
+        ),
         _ => {
             let each: Vec<String> = streams
                 .iter()
@@ -182,8 +190,12 @@ fn health(nodes: &[Node], findings: &mut Findings) {
         let Some(trouble) = &node.trouble else {
             continue;
         };
+        let advice = match trouble.contains(CATCHING_UP) {
+            true => "it may be catching up: restart or remove no server until it is well",
+            false => "after an error of its disk, mend the disk and restart it",
+        };
         let says = format!(
-            "{} says that it is not well: {trouble}; after an error of its disk, mend the disk and restart it",
+            "{} says that it is not well: {trouble}; {advice}",
             node.name
         );
         match node.cluster_size {
@@ -285,7 +297,7 @@ mod tests {
 
     use bus::topology::Follower;
 
-    use super::super::Health;
+    use super::super::{Check, Health};
     use super::*;
 
     fn follower(name: &str) -> Follower {
@@ -325,13 +337,22 @@ mod tests {
 
     /// What is not ok, and whether anything is.
     fn risks(standings: &[Standing], nodes: &[Node]) -> Vec<String> {
-        let mut findings = Findings::default();
-        judge(standings, nodes, &mut findings);
-        let bad = findings
-            .0
-            .into_iter()
-            .filter(|check| check.health != Health::Ok);
+        let found = found(sight(standings), nodes).into_iter();
+        let bad = found.filter(|check| check.health != Health::Ok);
         bad.map(|check| check.says).collect()
+    }
+
+    fn sight(standings: &[Standing]) -> Sight {
+        Sight {
+            standings: standings.to_vec(),
+            ..Sight::default()
+        }
+    }
+
+    fn found(sight: Sight, nodes: &[Node]) -> Vec<Check> {
+        let mut findings = Findings::default();
+        judge(&sight, nodes, &mut findings);
+        findings.0
     }
 
     #[track_caller]
@@ -428,32 +449,71 @@ mod tests {
             risks(&[stream("RACK", 3), one_only], &[]),
             "restart or remove none until they have them: stream TASK is on 1 of 3",
         );
-        let mut findings = Findings::default();
         let mut two = stream("TASK", 3);
         two.followers.pop();
-        judge(&[two], &[], &mut findings);
-        assert_eq!(findings.0.len(), 1, "what is said of it is not ok");
+        let said = found(sight(&[two]), &[]);
+        assert_eq!(said.len(), 1, "what is said of it is not ok");
+    }
+
+    /// Streams have their copies up to a second before their consumers.
+    #[test]
+    fn consumers_whose_copies_are_not_made_yet_are_named() {
+        let mut alone = consumer(IDLE);
+        alone.followers.clear();
+        let said = found(sight(&[stream("TASK", 3), alone]), &[]);
+        let said: Vec<_> = said.iter().filter(|check| check.what == REPLICAS).collect();
+        assert!(
+            said.len() == 1
+                && said[0].health == Health::Look
+                && said[0]
+                    .says
+                    .ends_with("until they have them: consumer watch of TASK is on 1 of 3"),
+            "{said:?}"
+        );
     }
 
     #[test]
-    fn work_that_nobody_takes_is_named() {
-        let consumer = |work| Standing {
+    fn nothing_is_well_kept_while_something_does_not_answer() {
+        let mut silent = sight(&[stream("TASK", 3)]);
+        silent.silent.insert(consumer(IDLE).item);
+        assert!(found(silent, &[]).is_empty());
+    }
+
+    #[test]
+    fn a_server_that_catches_up_is_not_to_be_restarted() {
+        let late = Node {
+            trouble: Some(
+                "JetStream stream '$G > TASK' is not current: group node unhealthy".into(),
+            ),
+            ..node(Sync::Always, Some(3))
+        };
+        let said = risks(&[stream("TASK", 3)], &[late]);
+        one(said, "restart or remove no server until it is well");
+    }
+
+    const IDLE: Work = Work {
+        waiting: 0,
+        out: 0,
+        most_out: 10,
+        again: 0,
+        takers: 0,
+    };
+
+    fn consumer(work: Work) -> Standing {
+        Standing {
             item: Item::Consumer {
                 stream: "TASK".into(),
                 name: "watch".into(),
             },
             work: Some(work),
             ..stream("TASK", 3)
-        };
-        let idle = Work {
-            waiting: 0,
-            out: 0,
-            most_out: 10,
-            again: 0,
-            takers: 0,
-        };
-        assert_eq!(risks(&[consumer(idle)], &[]), [""; 0]);
-        let left = Work { waiting: 5, ..idle };
+        }
+    }
+
+    #[test]
+    fn work_that_nobody_takes_is_named() {
+        assert_eq!(risks(&[consumer(IDLE)], &[]), [""; 0]);
+        let left = Work { waiting: 5, ..IDLE };
         one(risks(&[consumer(left)], &[]), "does a worker run?");
         let full = Work {
             out: 10,

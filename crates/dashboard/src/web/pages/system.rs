@@ -104,6 +104,7 @@ fn work(broker: &BrokerView) -> Markup {
                         } @else if work.takers == 0 && work.at_work == 0 {
                             span.badge.lost { "▲ no worker asks for any" }
                         }
+                        (not_in_step(&work.lacking))
                     }
                 }
             } }
@@ -181,8 +182,17 @@ fn dead(moment: &Moment) -> Markup {
     }
 }
 
+fn not_in_step(lacking: &[String]) -> Markup {
+    html! { @if !lacking.is_empty() {
+        span.badge.lost { "▲ not in step: " (lacking.join(", ")) }
+    } }
+}
+
 fn streams(broker: &BrokerView) -> Markup {
     html! {
+        @for silent in &broker.silent {
+            p { span.badge.failed { "✖ no answer: " (silent) } " No server leads it. " code { "racktick doctor" } " says more." }
+        }
         p { "nats-server " (broker.version) ", as of " (maybe_time(broker.at)) }
         div.wide tabindex="0" { table {
             thead { tr { th { "what" } th { "replicas" } th { "leader" } th { "remark" } } }
@@ -191,9 +201,7 @@ fn streams(broker: &BrokerView) -> Markup {
                     th scope="row" { (stream.name) }
                     td { (stream.replicas) }
                     td { (stream.leader.as_deref().unwrap_or("–")) }
-                    td { @if !stream.lacking.is_empty() {
-                        span.badge.lost { "▲ not in step: " (stream.lacking.join(", ")) }
-                    } }
+                    td { (not_in_step(&stream.lacking)) }
                 }
             } }
         } }
