@@ -13,7 +13,6 @@ use bus::Bus;
 use bus::topology::{Item, Retention, Standing, Topology};
 use model::subject::stream;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 
 use super::KEYS;
 use crate::fault::{Cable, Node};
@@ -101,7 +100,7 @@ impl Brokers {
 
     /// The broker that leads the stream of tasks.
     async fn leader(&self, bus: &Bus) -> anyhow::Result<usize> {
-        let tasks = timeout(ANSWERS_WITHIN, tasks(bus)).await??;
+        let tasks = tasks(bus).await?;
         self.numbers()
             .find(|number| tasks.leader.as_ref() == Some(&name(*number)))
             .context("nobody leads")
@@ -159,9 +158,9 @@ impl Brokers {
 /// How the stream of tasks stands.
 async fn tasks(bus: &Bus) -> anyhow::Result<Standing> {
     let topology = Topology::declared(Retention::default());
-    let all = topology.standing(bus).await?;
-    all.into_iter()
-        .find(|standing| standing.item == Item::Stream(stream::TASK.into()))
+    let sight = topology.look(bus, ANSWERS_WITHIN).await?;
+    let mut all = sight.standings.into_iter();
+    all.find(|standing| standing.item == Item::Stream(stream::TASK.into()))
         .context("there is no stream of tasks")
 }
 
