@@ -63,7 +63,7 @@ async fn a_result_is_its_state_and_its_phases() {
 #[tokio::test]
 async fn what_is_kept_of_a_result_has_no_value_behind_a_name_that_tells_a_secret() {
     let (testflinger, _wire) = answering(&json(
-        r#"{"job_state": "complete", "provision_status": 1, "provision_output": "token: s3cret\nfailed\n",
+        r#"{"job_state": "cancelled", "provision_status": 1, "provision_output": "token: s3cret\nfailed\n",
             "api_key": "s3cret",
             "device_info": {"agent_name": "node1", "bmc": [{"user": "ann", "password": "s3cret"}],
                             "says": "the password: s3cret"}}"#,
@@ -73,7 +73,7 @@ async fn what_is_kept_of_a_result_has_no_value_behind_a_name_that_tells_a_secret
     assert_eq!(
         serde_json::Value::from(logged.result),
         json!({
-            "job_state": "complete", "provision_status": 1, "api_key": "***",
+            "job_state": "cancelled", "provision_status": 1, "api_key": "***",
             "device_info": {
                 "agent_name": "node1", "bmc": [{"user": "ann", "password": "***"}], "says": "the password: ***",
             },
