@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::fetch::Binary;
@@ -148,12 +150,16 @@ impl Server {
         self.child.kill().await
     }
 
-    /// SIGSTOP: it answers nothing and keeps its connections, as one that is cut off.
+    /// SIGSTOP: it answers nothing and keeps its connections, as one that is cut off. When this returns, all of it stands
+    /// still.
     ///
     /// # Errors
     /// When the system refuses.
     pub async fn freeze(&self) -> io::Result<()> {
-        self.signal("-STOP").await
+        let process = self.signal(Signal::STOP)?;
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+        spawn_blocking(move || waitid(WaitId::Pid(process), stopped)).await??;
+        Ok(())
     }
 
     /// SIGCONT: it goes on after [`freeze`](Self::freeze).
@@ -161,20 +167,18 @@ impl Server {
     /// # Errors
     /// When the system refuses.
     pub async fn thaw(&self) -> io::Result<()> {
-        self.signal("-CONT").await
+        self.signal(Signal::CONT).map(drop)
     }
 
-    async fn signal(&self, signal: &str) -> io::Result<()> {
-        let Some(process) = self.child.id() else {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "it has ended"));
-        };
-        // There is no safe call for signals in the standard library.
-        let arguments = [signal, &process.to_string()];
-        let status = Command::new("kill").args(arguments).status().await?;
-        match status.success() {
-            true => Ok(()),
-            false => Err(io::Error::other(format!("kill ended with {status}"))),
-        }
+    fn signal(&self, signal: Signal) -> io::Result<Pid> {
+        let process = self
+            .child
+            .id()
+            .and_then(|id| Pid::from_raw(id.cast_signed()));
+        let process =
+            process.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it has ended"))?;
+        kill_process(process, signal)?;
+        Ok(process)
     }
 
     /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), on the same port and with the same data.
