@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use dashboard::broker::BrokerView;
@@ -24,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
 
 use crate::cost::{memory, processor};
 use crate::support::story::{Size, Teller};
@@ -237,7 +238,7 @@ pub(crate) async fn serve(arguments: &[String]) {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(write(writer, progress, round, rate));
+    thread::spawn(move || write(writer, &progress, round, rate));
     web::serve(Site::new(sources, access), listener, std::future::pending())
         .await
         .unwrap();
@@ -257,25 +258,26 @@ fn schedules() -> Schedules {
     schedules
 }
 
-/// As the follower does, in small batches as they come in. With none it says all the same that it follows.
-async fn write(mut writer: Writer, progress: watch::Sender<Progress>, round: usize, rate: u32) {
+/// As the follower does, on a thread of its own and in small batches as they come in. With none it says all the same
+/// that it follows.
+fn write(mut writer: Writer, progress: &watch::Sender<Progress>, round: usize, rate: u32) {
     const A_SECOND: u32 = 10;
     let mut sequence = writer.position().unwrap().map_or(0, |known| known.sequence);
     let tell = || progress.send_modify(|progress| progress.at = Some(Timestamp::now()));
     if rate == 0 {
-        let mut at = interval(Duration::from_secs(10));
         loop {
-            at.tick().await;
             tell();
+            thread::sleep(Duration::from_secs(10));
         }
     }
-    let mut at = interval(Duration::from_secs(1) / A_SECOND);
+    let mut at = Instant::now();
     for round in round.. {
         // They begin now, in the order in which they come.
         let start = Timestamp::now() - Teller::EVERY * i32::try_from(round).unwrap();
         let events = Teller::new(round as u64).since(start).round(round, SIZE);
         for events in events.chunks((rate / A_SECOND) as usize) {
-            at.tick().await;
+            thread::sleep(at.saturating_duration_since(Instant::now()));
+            at += Duration::from_secs(1) / A_SECOND;
             sequence += events.len() as u64;
             let batch = Batch {
                 events: events.to_vec(),
@@ -287,7 +289,7 @@ async fn write(mut writer: Writer, progress: watch::Sender<Progress>, round: usi
                     stored_at: None,
                 },
             };
-            tokio::task::block_in_place(|| writer.write(&batch, Timestamp::now()).unwrap());
+            writer.write(&batch, Timestamp::now()).unwrap();
             tell();
         }
     }

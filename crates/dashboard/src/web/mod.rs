@@ -10,6 +10,7 @@ mod guard;
 mod live;
 mod metrics;
 mod pages;
+mod pieces;
 mod problem;
 mod proxy;
 mod site;

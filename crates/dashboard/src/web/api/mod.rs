@@ -30,6 +30,7 @@ use utoipa_axum::routes;
 use super::access::Visitor;
 use super::etag;
 use super::pages::trends::Span;
+use super::pieces::Pieces;
 use super::problem::Problem;
 use super::site::{Moment, Site};
 use crate::evidence::{Found, missing};
@@ -121,11 +122,11 @@ fn named<T: FromStr<Err: Display>>(text: &str) -> Result<T, Problem> {
 /// Says on every answer, also on those without a body, as of when it is true.
 const AS_OF: HeaderName = HeaderName::from_static("racktick-as-of");
 
-/// A view, as bytes.
+/// A view, as JSON.
 struct Told {
     as_of: Option<Timestamp>,
     tag: HeaderValue,
-    body: Vec<u8>,
+    body: Pieces,
 }
 
 impl Told {
@@ -138,7 +139,8 @@ impl Told {
         let tag = etag::weak(&view).map_err(write)?;
         let as_of = moment.into();
         view.set_moments(moment);
-        let body = serde_json::to_vec(&view).map_err(write)?;
+        let mut body = Pieces::default();
+        serde_json::to_writer(&mut body, &view).map_err(write)?;
         Ok(Self { as_of, tag, body })
     }
 }
