@@ -14,10 +14,11 @@ use utoipa::IntoParams;
 
 use super::super::site::{Client, Moment, Site};
 use super::parts::{health, machine_link, rack_link, since};
+use super::table::table;
 use super::{Page, bad};
 use crate::history::tally::{day, start_of};
 use crate::history::time::{nanos, time};
-use crate::views::{Day, Trends};
+use crate::views::{Cell, Day, Trends};
 
 /// The spans that can be chosen, in days.
 const SPANS: [u16; 4] = [7, 30, 90, 365];
@@ -181,18 +182,16 @@ fn flaky(trends: &Trends) -> Markup {
 }
 
 fn longest(trends: &Trends) -> Markup {
+    let row = |cell: &Cell| {
+        [
+            machine_link(&cell.machine),
+            health(cell.health),
+            since(cell),
+        ]
+    };
     html! {
         @if trends.longest_without_pass.is_empty() { p.quiet { "none" } } @else {
-            div.wide.stack { table {
-                thead { tr { th { "machine" } th { "health" } th { "since" } } }
-                tbody { @for cell in &trends.longest_without_pass {
-                    tr {
-                        th scope="row" { (machine_link(&cell.machine)) }
-                        td { (health(cell.health)) }
-                        td { (since(cell)) }
-                    }
-                } }
-            } }
+            (table(&["machine", "health", "since"], trends.longest_without_pass.iter().map(row)))
         }
     }
 }
