@@ -16,6 +16,10 @@ use crate::{axe, until_at_rest};
 const MARKUP: &str = "<img src=x onerror=\"window.obeyed=1\"><script>window.obeyed=1</script>";
 const LONG: &str = "a-name-without-any-place-to-break-it-that-goes-on-and-on-for-longer-than-a-telephone-is-wide-and-then-some";
 
+/// How many parts of tables that become cards would be none any more for a screen reader.
+const MUTE: &str =
+    "document.querySelectorAll('.stack :is(table, thead, tbody, tr, th, td):not([role])').length";
+
 #[tokio::test]
 async fn every_page_is_for_everyone() {
     let lab = [
@@ -255,6 +259,8 @@ async fn is_usable_by_all(browser: &Browser, pages: &[(&str, String)]) {
     let mut found = Vec::new();
     for (name, url) in pages {
         browser.open(url).await;
+        let mute = browser.eval(MUTE).await;
+        assert_eq!(mute, 0, "{name}: a card's parts do not say what they are");
         browser.run(&checker).await;
         for (scheme, width) in [
             ("light", 1280),

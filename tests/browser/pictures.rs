@@ -100,12 +100,11 @@ async fn pictures_of_every_page() {
     browser
         .until_within(SOON * 2, "a cycle is half way", half)
         .await;
-    readme(&browser).await;
-
     let cycle = browser
         .eval("document.querySelector('#rack-r2 a[href^=\"/cycles/\"]').getAttribute('href')")
         .await;
     let job = job_of(&browser, "r1-m04").await;
+    readme(&browser).await;
     let token = system
         .run(&["dashboard", "token", "add", "ann", "--role", "admin"])
         .await;
@@ -151,7 +150,7 @@ async fn pictures_of_every_page() {
 async fn readme(browser: &Browser) {
     browser.size(1280, 1000).await;
     browser
-        .picture(workspace().join("docs/dashboard.png"))
+        .small_picture(workspace().join("docs/dashboard.png"))
         .await;
 }
 

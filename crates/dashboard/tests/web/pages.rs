@@ -1,13 +1,19 @@
 //! What pages show, and what every answer says of itself.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use dashboard::broker::WorkView;
 use dashboard::follow::Progress;
+use dashboard::living::RoleView;
 use jiff::Timestamp;
+use model::cycle::Origin;
 use model::event::{Event, Fact};
 use model::id::CycleId;
-use model::name::RackName;
+use model::name::{MachineName, RackName};
+use model::outcome::{Skip, SkipReason};
+use model::rack::RackRecord;
+use model::schedule::Schedule;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_SECURITY_POLICY, HOST};
 use serde_json::Value;
@@ -91,6 +97,87 @@ async fn every_page_shows_what_the_api_says() {
 }
 
 #[tokio::test]
+async fn the_front_page_says_what_to_do_and_what_is_wrong() {
+    let dashboard = Dashboard::start(&[]).await;
+    let empty = dashboard.page("/").await;
+    assert!(empty.contains("racktick rack add"), "{empty}");
+    assert!(!empty.contains("answers"), "{empty}");
+
+    let every = Schedule::Every {
+        every: Duration::from_secs(3600),
+        splay: None,
+    };
+    let record = RackRecord::new(every, Timestamp::now());
+    dashboard.schedules.send_modify(|schedules| {
+        schedules.racks.insert(RackName::new("r7").unwrap(), record);
+    });
+    let scheduler = RoleView {
+        role: "scheduler".into(),
+        id: "1".into(),
+        name: None,
+        host: None,
+        version: "1.0.0".into(),
+        since: Timestamp::now(),
+        heard_at: Timestamp::now(),
+    };
+    dashboard.standing.send_modify(|standing| {
+        standing.roles = Some(vec![scheduler]);
+        standing.dead_letters = 2;
+    });
+    let page = dashboard.page("/").await;
+    for words in [
+        "id=\"rack-r7\"",
+        "next slot",
+        "It has not ticked yet.",
+        "no worker answers",
+        "2 dead letters",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!page.contains("no scheduler answers"), "{page}");
+    // Whoever looks for something is not told of racks that have nothing.
+    let found = dashboard.page("/?q=nothing").await;
+    assert!(!found.contains("rack-r7"), "{found}");
+}
+
+#[tokio::test]
+async fn the_front_page_says_in_words_who_was_left_alone() {
+    let slot: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
+    let rack = RackName::new("r7").unwrap();
+    let skipped = |number: u32| Event {
+        time: slot,
+        cycle: CycleId::of_slot(&rack, slot),
+        rack: rack.clone(),
+        fact: Fact::MachineSkipped {
+            machine: MachineName::new(format!("node{number:02}")).unwrap(),
+            skip: Skip::of(SkipReason::AgentOffline, "maintenance"),
+        },
+    };
+    let mut events: Vec<Event> = (0..15).map(skipped).collect();
+    events.push(Event {
+        fact: Fact::CycleStarted {
+            origin: Origin::Slot { slot },
+        },
+        ..events[0].clone()
+    });
+    let dashboard = Dashboard::start(&events).await;
+    let page = dashboard.page("/").await;
+    let (_, section) = page.split_once("<section id=\"left-alone\">").unwrap();
+    let (section, _) = section.split_once("</section>").unwrap();
+    for words in [
+        "15 machines left alone",
+        SkipReason::AgentOffline.meaning(),
+        "/machines/node11",
+        "<a href=\"/?q=agent_offline\">and 3 more</a>",
+    ] {
+        assert!(section.contains(words), "{words}: {section}");
+    }
+    assert!(!section.contains("/machines/node12"), "{section}");
+    let card = page.split_once("id=\"rack-r7\"").unwrap().1;
+    assert!(card.contains("/machines/node12"), "{card}");
+}
+
+#[tokio::test]
 async fn whoever_cannot_hear_of_the_broker_says_since_when() {
     let dashboard = Dashboard::told(7).await;
     assert_eq!(dashboard.page("/readyz").await, "ok\n");
@@ -126,7 +213,7 @@ async fn what_strangers_wrote_is_text() {
         fact,
     };
     let by_hand = Fact::CycleStarted {
-        origin: model::cycle::Origin::Manual {
+        origin: Origin::Manual {
             by: Some(hostile.into()),
             reason: Some(hostile.into()),
         },
