@@ -103,7 +103,7 @@ fn unknown(rack: &RackName) -> anyhow::Error {
 }
 
 pub(crate) async fn run(command: &Command, app: &App) -> anyhow::Result<Exit> {
-    let ledger = Ledger::new(app.bus().await?);
+    let ledger = app.ledger(app.bus().await?);
     match command {
         Command::Add(arguments) => add::run(arguments, app, &ledger).await?,
         Command::List => show::list(app, &ledger).await?,
