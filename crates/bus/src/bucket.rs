@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use async_nats::HeaderMap;
 use futures_util::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use model::body;
 use model::record::Record;
 use serde::Deserialize;
@@ -202,6 +203,24 @@ impl<V: Record> Bucket<V> {
             .subjects(&self.stream(), &self.subject(">"))
             .await?;
         Ok(subjects.keys().map(|subject| self.key(subject)).collect())
+    }
+
+    /// When each key that matches the filter (`>` for all) was last written, the latest first. Values are not read.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked, or has no such bucket.
+    pub async fn written(&self, filter: &str) -> Result<Vec<(String, Timestamp)>, BusError> {
+        let reader = self
+            .bus
+            .read_heads(&self.stream(), &self.subject(filter), Start::LastOfEach)
+            .await?;
+        let mut keys = reader.to_end().await?;
+        keys.retain(|stored| !is_deleted(stored));
+        // Nothing is newer than what comes last.
+        let latest_first = keys.into_iter().rev();
+        Ok(latest_first
+            .map(|stored| (self.key(&stored.subject), stored.time))
+            .collect())
     }
 
     /// All keys that match the filter (`>` for all), with their values.

@@ -42,6 +42,7 @@ pub struct Reader {
     stream: String,
     filters: Vec<String>,
     start: Start,
+    bodies: bool,
     open: Option<Open>,
     pending: u64,
 }
@@ -107,12 +108,32 @@ impl Bus {
         self.read_each(stream, vec![filter.into()], start).await
     }
 
+    /// The same without the messages' bodies.
+    pub(crate) async fn read_heads(
+        &self,
+        stream: &str,
+        filter: &str,
+        start: Start,
+    ) -> Result<Reader, BusError> {
+        self.open(stream, vec![filter.into()], start, false).await
+    }
+
     /// The same for several filters, of which none may match a subject that another matches.
     pub(crate) async fn read_each(
         &self,
         stream: &str,
         filters: Vec<String>,
         start: Start,
+    ) -> Result<Reader, BusError> {
+        self.open(stream, filters, start, true).await
+    }
+
+    async fn open(
+        &self,
+        stream: &str,
+        filters: Vec<String>,
+        start: Start,
+        bodies: bool,
     ) -> Result<Reader, BusError> {
         let start = match start {
             // Fixed now, so that nothing is left out when the connection is lost before the first message.
@@ -124,6 +145,7 @@ impl Bus {
             stream: stream.into(),
             filters,
             start,
+            bodies,
             open: None,
             pending: 0,
         };
@@ -255,6 +277,7 @@ impl Reader {
             "replay_policy": "instant",
             "mem_storage": true,
             "num_replicas": 1,
+            "headers_only": !self.bodies,
             "inactive_threshold": u64::try_from(FORGET_AFTER.as_nanos()).unwrap_or(u64::MAX),
         });
         // With one filter it is part of the request's subject, where permissions can name it.

@@ -1,9 +1,10 @@
 //! The fleet and its racks as the records in the buckets hold them, without any of the events before.
 //!
 //! The views are those of the history. What events alone tell is not in them: the phase of a job, and what became of a
-//! machine's jobs before the last 30 that its record keeps, so that a streak is never longer than that.
+//! machine's jobs before the last 30 that its record keeps, so that a streak is never longer than that. Of each rack the
+//! latest cycles alone are read: its machines are those that they decided about.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bus::{BusError, Start};
 use jiff::Timestamp;
@@ -21,6 +22,10 @@ use crate::views::{
     AsOf, CYCLES, Cell, CurrentJob, CycleState, CycleSummary, Fleet, LastDecision, Page, RackCard,
     RackMachine, RackView, STRIP, Verdict, totals, worst_first,
 };
+
+/// How many cycles of each rack are read at first, besides those that are shown: cycles that are under way, or that were
+/// written after the latest one.
+const SPARE: usize = 3;
 
 /// What the buckets hold of cycles and machines.
 #[derive(Debug, Clone, Default)]
@@ -41,50 +46,123 @@ struct OfRack {
 }
 
 impl Records {
-    /// Reads the records of all racks.
+    /// Reads of all racks the latest cycles, those that machines are claimed for, and all machines.
     ///
     /// # Errors
     /// When the broker cannot be asked.
     pub async fn read(ledger: &Ledger) -> Result<Self, BusError> {
         let mut records = Self::default();
-        stored::each(ledger.cycles(), |key, cycle| records.add_cycle(key, cycle)).await?;
         stored::each(ledger.machines(), |key, machine| {
             records.add_machine(key, machine);
         })
         .await?;
+        records.read_cycles(ledger, ">", 1).await?;
+        records.read_claimed_cycles(ledger, |_| true).await?;
         Ok(records)
     }
 
-    /// Reads the records of one rack, and from the events the states of its jobs that are under way.
+    /// Reads of one rack the latest cycles, as many as are listed, those that machines are claimed for, and its machines;
+    /// and from the events the states of its jobs that are under way.
     ///
     /// # Errors
     /// When the broker cannot be asked.
     pub async fn read_rack(ledger: &Ledger, rack: &RackName) -> Result<Self, BusError> {
         let mut records = Self::default();
-        stored::cycles_of(ledger, rack, |key, cycle| records.add_cycle(key, cycle)).await?;
+        let filter = key::cycles_of(rack);
+        records.read_cycles(ledger, &filter, CYCLES).await?;
         let members = records
             .racks
             .get(rack)
             .into_iter()
             .flat_map(|rack| rack.members.keys());
         let keys: Vec<String> = members.map(key::machine).collect();
-        match ledger.machines().get_many(keys).await {
+        match ledger.machines().get_many(keys.iter().cloned()).await {
             Ok(found) => {
                 for (key, entry) in found {
                     records.add_machine(&key, Ok(entry.value));
                 }
             }
-            // All other racks' machines come along here, so this is for the rare case.
+            // One at a time they hide none.
             Err(BusError::Malformed { .. }) => {
-                stored::each(ledger.machines(), |key, machine| {
+                stored::some(ledger.machines(), keys, |key, machine| {
                     records.add_machine(key, machine);
                 })
                 .await?;
             }
             Err(error) => return Err(error),
         }
+        records.read_claimed_cycles(ledger, |of| of == rack).await?;
         records.read_states(ledger, rack).await?;
         Ok(records)
+    }
+
+    /// Reads the cycles whose key matches the filter, those that were written last first, until every rack's latest
+    /// decisions are known and its latest `least` cycles.
+    async fn read_cycles(
+        &mut self,
+        ledger: &Ledger,
+        filter: &str,
+        least: usize,
+    ) -> Result<(), BusError> {
+        let mut left = BTreeMap::<RackName, VecDeque<(String, Timestamp)>>::new();
+        for (key, at) in ledger.cycles().written(filter).await? {
+            match key::parse_cycle(&key) {
+                Some((rack, _)) => left.entry(rack).or_default().push_back((key, at)),
+                None => drop(self.unreadable_cycles.insert(key)),
+            }
+        }
+        // Most often no more is needed. Who needs more, as after a long pause, may need much more.
+        let mut batch = least + SPARE;
+        loop {
+            let mut keys = Vec::new();
+            for (rack, left) in &mut left {
+                let is_known = |at| {
+                    self.racks
+                        .get(rack)
+                        .is_some_and(|of| of.is_known(least, at))
+                };
+                if left.front().is_some_and(|(_, at)| !is_known(*at)) {
+                    keys.extend(left.drain(..batch.min(left.len())).map(|(key, _)| key));
+                }
+            }
+            if keys.is_empty() {
+                return Ok(());
+            }
+            stored::some(ledger.cycles(), keys, |key, cycle| {
+                self.add_cycle(key, cycle)
+            })
+            .await?;
+            batch *= 2;
+        }
+    }
+
+    /// Reads the cycles that machines of these racks are claimed for, as far as they were not read: such a cycle is under
+    /// way, however long ago it was written.
+    async fn read_claimed_cycles(
+        &mut self,
+        ledger: &Ledger,
+        of: impl Fn(&RackName) -> bool,
+    ) -> Result<(), BusError> {
+        let claims = self
+            .machines
+            .values()
+            .filter_map(|record| match &record.claim {
+                Claim::Submitting(claim) => Some((&claim.rack, claim.cycle)),
+                Claim::Running(claim) => Some((&claim.rack, claim.cycle)),
+                Claim::Idle => None,
+            });
+        let is_read = |rack: &RackName, cycle: &CycleId| {
+            let known = self.racks.get(rack);
+            known.is_some_and(|known| known.cycles.contains_key(cycle))
+        };
+        let keys: BTreeSet<String> = claims
+            .filter(|(rack, cycle)| of(rack) && !is_read(rack, cycle))
+            .map(|(rack, cycle)| key::cycle(rack, cycle))
+            .collect();
+        stored::some(ledger.cycles(), keys, |key, cycle| {
+            self.add_cycle(key, cycle)
+        })
+        .await
     }
 
     async fn read_states(&mut self, ledger: &Ledger, rack: &RackName) -> Result<(), BusError> {
@@ -253,6 +331,14 @@ impl Records {
 }
 
 impl OfRack {
+    /// Whether a cycle that was last written at that time can neither be among the latest `least` nor hold later decisions
+    /// than those that are known: it was written after its tick came and after it was decided.
+    fn is_known(&self, least: usize, written: Timestamp) -> bool {
+        let later = self.cycles.values().filter(|cycle| cycle.at >= written);
+        let decided = self.cycles.values().filter_map(|cycle| cycle.planned_at);
+        later.count() >= least && decided.max().is_some_and(|at| at >= written)
+    }
+
     /// Its cycles that have machines without an outcome, the oldest first.
     fn running(&self) -> Vec<CycleSummary> {
         let running = |cycle: &&CycleSummary| cycle.state == CycleState::Running;

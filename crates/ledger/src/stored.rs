@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use bus::{Bucket, BusError, Start};
+use futures_util::StreamExt;
 use model::cycle::CycleRecord;
 use model::name::RackName;
 use model::rack::RackRecord;
@@ -40,6 +41,32 @@ pub async fn each<V: Record>(
             }
         }
     }
+}
+
+/// Shows the records of some keys to `see`, in any order; those that are not there are left out.
+///
+/// # Errors
+/// When the broker cannot be asked.
+pub async fn some<V: Record>(
+    bucket: &Bucket<V>,
+    keys: impl IntoIterator<Item = String>,
+    mut see: impl FnMut(&str, Read<V>),
+) -> Result<(), BusError> {
+    /// How many are asked for at a time.
+    const AT_A_TIME: usize = 32;
+    let reads = keys
+        .into_iter()
+        .map(async |key| (bucket.get(&key).await, key));
+    let mut reads = futures_util::stream::iter(reads).buffer_unordered(AT_A_TIME);
+    while let Some((read, key)) = reads.next().await {
+        match read {
+            Ok(Some(entry)) => see(&key, Ok(entry.value)),
+            Ok(None) => {}
+            Err(error @ BusError::Malformed { .. }) => see(&key, Err(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// All racks. A key that is no rack's name was not written by racktick.

@@ -134,8 +134,9 @@ impl BrokerLine {
         lock(&self.state).struck
     }
 
-    /// Nothing arrives from the broker any more, until the client ends a subscription: the connection ends with that
-    /// word on the way, and the next one is whole.
+    /// No message arrives from the broker any more, until the client ends a subscription: the connection ends with that
+    /// word on the way, and the next one is whole. The broker's signs of life still arrive: without them the client would
+    /// at some time end the connection itself, and no subscription with it.
     pub fn fall_silent(&self) {
         lock(&self.state).is_silent = true;
     }
@@ -219,11 +220,9 @@ async fn carry(client: TcpStream, broker: String, state: Arc<Mutex<State>>) {
         }
     });
     let down = pass(BufReader::new(from_broker), to_client, |line| {
-        if lock(&state).is_silent {
-            return Fate::Vanishes;
-        }
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         match words.as_slice() {
+            ["MSG" | "HMSG", ..] if lock(&state).is_silent => Fate::Vanishes,
             ["MSG" | "HMSG", subject, ..] => lock(&state).deliver(subject),
             _ => Fate::Passes,
         }

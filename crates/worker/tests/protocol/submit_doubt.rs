@@ -172,10 +172,11 @@ async fn it_does_not_post_when_little_of_the_settle_time_is_left() {
     assert_eq!(rack.posts(), 1);
 }
 
-/// The bucket was rolled back: the job is in Testflinger, its agent works on it, and the record knows nothing of it.
+/// The bucket was rolled back: the job is in Testflinger, its agent works on it, and the record knows nothing of it, nor
+/// when it was submitted. What is told of that anew has another time, and the broker folds it with what was told before.
 #[tokio::test]
 async fn a_redelivery_finds_a_job_that_the_record_does_not_know() {
-    let world = World::start().await;
+    let world = World::with_window(Duration::from_secs(600)).await;
     let rack = world.rack_by_hand("r1", 2).await;
     let record = rack.cycle().await;
     for (task, state) in submits(&record).iter().zip(["waiting", "provision"]) {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bus::{Bucket, BusError, Start};
+use bus::{BusError, Changes, Start};
+use dashboard::records::Records;
 use jiff::{SignedDuration, Timestamp};
 use ledger::Ledger;
 use ledger::stored::{self, Read};
@@ -21,8 +22,14 @@ const BEFORE: SignedDuration = SignedDuration::from_hours(6);
 
 /// Begins to tell. What the broker does not permit is said at once.
 pub(super) async fn start(ledger: &Ledger, sender: &Sender<Input>) -> Result<(), BusError> {
-    follow(ledger.cycles(), sender, Input::Cycle).await?;
-    follow(ledger.machines(), sender, Input::Machine).await?;
+    // What is written while the records are read comes after them.
+    let cycles = ledger.cycles().changes(Start::New).await?;
+    let machines = ledger.machines().changes(Start::New).await?;
+    let records = Box::new(Records::read(ledger).await?);
+    // Nobody listens any more: there is nobody to tell.
+    let _ = sender.send(Input::Records(records)).await;
+    follow(cycles, sender, Input::Cycle);
+    follow(machines, sender, Input::Machine);
     let since = Timestamp::now()
         .checked_sub(BEFORE)
         .unwrap_or(Timestamp::MIN);
@@ -70,13 +77,12 @@ pub(super) async fn start(ledger: &Ledger, sender: &Sender<Input>) -> Result<(),
     Ok(())
 }
 
-/// A bucket's records as they are, and then as they change.
-async fn follow<V: Record + Send + Sync + 'static>(
-    bucket: &Bucket<V>,
+/// A bucket's records as they change.
+fn follow<V: Record + Send + Sync + 'static>(
+    mut changes: Changes<V>,
     sender: &Sender<Input>,
     input: fn(String, Box<Read<V>>) -> Input,
-) -> Result<(), BusError> {
-    let mut changes = bucket.changes(Start::LastOfEach).await?;
+) {
     let to = sender.clone();
     tokio::spawn(async move {
         loop {
@@ -95,5 +101,4 @@ async fn follow<V: Record + Send + Sync + 'static>(
             }
         }
     });
-    Ok(())
 }

@@ -25,6 +25,8 @@ const PAGE: usize = 10;
 /// Something that changes what is shown.
 pub(super) enum Input {
     Key(KeyEvent),
+    /// The records as they are at first.
+    Records(Box<Records>),
     Cycle(String, Box<Read<CycleRecord>>),
     Machine(String, Box<Read<MachineRecord>>),
     Event(Box<Event>),
@@ -103,6 +105,7 @@ impl State {
     pub(super) fn update(&mut self, input: Input) {
         match input {
             Input::Key(key) if key.kind != KeyEventKind::Release => self.press(key),
+            Input::Records(records) => self.records = *records,
             Input::Cycle(key, cycle) => self.records.add_cycle(&key, *cycle),
             Input::Machine(key, machine) => self.records.add_machine(&key, *machine),
             Input::Event(event) => {

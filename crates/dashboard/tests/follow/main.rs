@@ -1,6 +1,9 @@
-//! The file follows a real stream, through repeats, restarts, and streams that are another one all of a sudden.
+//! The file follows a real stream, through repeats, restarts, and streams that are another one all of a sudden; and
+//! records are read from real buckets.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod records;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::path::{Path, PathBuf};
