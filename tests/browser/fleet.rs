@@ -118,6 +118,11 @@ async fn finds_every_why_in_two_clicks(
     ] {
         let machine = &all[number];
         browser.open(front).await;
+        let table = browser.text("#left-alone").await;
+        assert!(
+            table.contains(code) && table.contains(machine.as_str()),
+            "{table}"
+        );
         let href = format!("a.cell[href='/machines/{}']", machine.replace('-', "%2D"));
         let shown = browser.text(&href).await;
         assert!(shown.contains(code), "{machine}: {shown}");

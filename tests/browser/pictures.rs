@@ -55,7 +55,8 @@ async fn pictures_of_every_page() {
     let dashboard = system.dashboard("127.0.0.1:0").await;
     let root = dashboard.url();
     browser.prefer("light").await;
-    picture(&browser, root, &folder, "fleet-without-racks", 1280).await;
+    browser.open(root).await;
+    whole(&browser, &folder, "fleet-without-racks", WIDTHS[0]).await;
 
     let racks = ["r1", "r2", "r3", "r4", "r5"];
     for rack in racks {
@@ -72,7 +73,7 @@ async fn pictures_of_every_page() {
     browser
         .until("racks that have not ticked are shown", &first)
         .await;
-    picture(&browser, root, &folder, "fleet-without-cycles", 1280).await;
+    whole(&browser, &folder, "fleet-without-cycles", WIDTHS[0]).await;
 
     tell(&system, &racks).await;
     let _scheduler = system.scheduler();
@@ -165,11 +166,6 @@ async fn take(browser: &Browser, root: &str, folder: &Path, pages: &[(&str, Stri
             }
         }
     }
-}
-
-async fn picture(browser: &Browser, url: &str, folder: &Path, name: &str, width: u32) {
-    browser.open(url).await;
-    whole(browser, folder, name, width).await;
 }
 
 /// A picture of the page that is open, as high as it is.
