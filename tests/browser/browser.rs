@@ -1,10 +1,8 @@
 //! Chromium, driven by its chromedriver.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::error::CmdError;
 use fantoccini::key::Key;
@@ -31,20 +29,6 @@ const WATCH: &str = "
     });
     look();
     new MutationObserver(look).observe(document.getElementById('parts'), { subtree: true, childList: true });
-";
-
-/// Reads a picture, and returns it with fewer shades.
-const FEWER_SHADES: &str = "
-    const bytes = Uint8Array.from(atob(PICTURE), (character) => character.charCodeAt(0));
-    const picture = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
-    const canvas = new OffscreenCanvas(picture.width, picture.height);
-    const context = canvas.getContext('2d', { alpha: false });
-    context.drawImage(picture, 0, 0);
-    const pixels = context.getImageData(0, 0, picture.width, picture.height);
-    pixels.data.forEach((value, at) => { pixels.data[at] = Math.round(value / 17) * 17; });
-    context.putImageData(pixels, 0, 0);
-    const small = new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer());
-    return btoa(small.reduce((text, byte) => text + String.fromCharCode(byte), ''));
 ";
 
 /// Chromium ends together with its chromedriver, and that with this value.
@@ -294,23 +278,9 @@ impl Browser {
         .await;
     }
 
-    /// Writes a picture of the page.
-    pub(crate) async fn picture(&self, path: PathBuf) {
-        let picture = self.driver.screenshot().await.expect("a picture is taken");
-        std::fs::write(path, picture).expect("a picture is written");
-    }
-
-    /// Writes a picture of the page with 16 shades of each colour, which takes half the room, and leaves the page.
-    pub(crate) async fn small_picture(&self, path: PathBuf) {
-        let picture = self.driver.screenshot().await.expect("a picture is taken");
-        self.open("about:blank").await;
-        let body = FEWER_SHADES.replace(
-            "PICTURE",
-            &json!(BASE64_STANDARD.encode(picture)).to_string(),
-        );
-        let small = self.eval_later(&body).await;
-        let small = BASE64_STANDARD.decode(small.as_str().expect("a text"));
-        std::fs::write(path, small.expect("it is base64")).expect("a picture is written");
+    /// A picture of the page, as PNG.
+    pub(crate) async fn picture(&self) -> Vec<u8> {
+        self.driver.screenshot().await.expect("a picture is taken")
     }
 
     async fn devtools(&self, method: &'static str, parameters: Value) {

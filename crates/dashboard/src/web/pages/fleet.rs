@@ -220,8 +220,8 @@ fn left_alone(fleet: &Fleet) -> Markup {
             html! { (reason.meaning()) },
             html! { span.names {
                 @for (number, machine) in machines.iter().take(NAMED).enumerate() {
-                    @if number > 0 { ", " }
-                    (machine_link(machine))
+                    @if number > 0 { " " }
+                    span { (machine_link(machine)) @if number + 1 < machines.len() { "," } }
                 }
                 @if more > 0 { " " a href={ "/?q=" (reason) } { "and " (more) " more" } }
             } },
