@@ -14,4 +14,5 @@ mod metrics;
 mod pages;
 #[path = "../support/mod.rs"]
 mod support;
+mod system;
 mod verdicts;
