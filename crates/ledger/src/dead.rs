@@ -225,9 +225,12 @@ fn tick(kept: &Kept, body: &[u8]) -> Result<(Tick, Resume), Unfit> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::time::Duration;
 
     use model::dead::{Body, DeadLetter};
-    use model::id::CycleId;
+    use model::id::{CycleId, JobId};
+    use model::name::MachineName;
+    use model::task::Pace;
 
     use super::*;
 
@@ -316,6 +319,67 @@ mod tests {
         let resume = replayed.resume.clone().unwrap();
         assert_eq!(resume.cycle, CycleId::of_request(&rack, nonce));
         assert_eq!(replayed.cycle_of(&resume), Some(resume.cycle));
+    }
+
+    #[test]
+    fn whoever_takes_a_replayed_submit_or_look_asks_before_acting() {
+        let rack = RackName::new("r7").unwrap();
+        let machine = MachineName::new("m1").unwrap();
+        let cycle = CycleId::of_slot(&rack, time("2026-11-21T06:00:00Z"));
+        let hour = Duration::from_secs(3600);
+        let submit = Submit {
+            v: Submit::VERSION,
+            job: JobId::of(cycle, &machine),
+            rack,
+            machine,
+            cycle,
+            decided_at: time("2026-11-21T06:00:00Z"),
+            deploy_by: time("2026-11-21T07:00:00Z"),
+            pace: Pace {
+                first_look: hour,
+                look_every: hour,
+                deadline: hour,
+            },
+            document: serde_json::Value::Null,
+            swept: false,
+            traceparent: None,
+        };
+        let watch = Watch {
+            deadline: Some(time("2026-11-21T10:00:00Z")),
+            ..submit.first_look()
+        };
+        let replayed = |subject, body: serde_json::Result<Vec<u8>>| {
+            let kept = kept(subject, &body.unwrap(), &[]);
+            again(&kept, time(NOW)).unwrap().message.body
+        };
+        let body = replayed("task.submit.r7.m1", serde_json::to_vec(&submit));
+        let swept = Submit {
+            swept: true,
+            ..submit
+        };
+        assert_eq!(Submit::parse(&body).unwrap(), swept);
+        let body = replayed("task.watch.r7.m1", serde_json::to_vec(&watch));
+        let without = Watch {
+            deadline: None,
+            ..watch
+        };
+        assert_eq!(Watch::parse(&body).unwrap(), without);
+    }
+
+    #[test]
+    fn every_letter_has_an_id_of_its_own_for_its_message() {
+        let id = |kept: &Kept| again(kept, time(NOW)).unwrap().message.id.unwrap();
+        let letter = kept("rack.tick", b"r7", &[]);
+        let next = Kept {
+            sequence: 8,
+            ..letter.clone()
+        };
+        assert_eq!(id(&letter), id(&letter.clone()));
+        assert_ne!(id(&letter), id(&next));
+        // A stream that was made anew counts from 1 again.
+        let mut later = letter.clone();
+        later.letter.at = time(NOW);
+        assert_ne!(id(&letter), id(&later));
     }
 
     #[test]

@@ -129,3 +129,58 @@ impl scheduler::Observer for PassTally {
 
     fn brought_back(&self, _: Lost) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use bus::runtime::Observer as _;
+    use scheduler::Observer as _;
+
+    use super::*;
+
+    /// Which, how often, how often in vain, and how long in all and on average.
+    fn numbers(endpoints: Vec<Endpoint>) -> Vec<(&'static str, [u64; 4])> {
+        let numbers = endpoints.into_iter().map(|endpoint| {
+            let Endpoint {
+                done,
+                failed,
+                took,
+                on_average,
+                ..
+            } = endpoint;
+            (endpoint.name, [done, failed, took, on_average])
+        });
+        numbers.collect()
+    }
+
+    #[test]
+    fn each_kind_of_work_is_counted_by_itself() {
+        let tally = TaskTally::default();
+        for (kind, end, nanoseconds) in [
+            (TaskKind::Submit, End::Done, 10),
+            (TaskKind::Watch, End::Done, 30),
+            (TaskKind::Watch, End::Again, 50),
+            (TaskKind::Watch, End::Dead, 10),
+        ] {
+            tally.began(kind, 1, None);
+            tally.ended(kind, end, Duration::from_nanos(nanoseconds));
+        }
+        assert_eq!(
+            numbers(tally.endpoints()),
+            [
+                ("tick", [0, 0, 0, 0]),
+                ("submit", [1, 0, 10, 10]),
+                ("watch", [3, 2, 90, 30]),
+            ]
+        );
+        let tally = PassTally::default();
+        tally.passed(Pass::Arm, true, Duration::from_nanos(4));
+        tally.passed(Pass::Sweep, false, Duration::from_nanos(6));
+        assert_eq!(
+            numbers(tally.endpoints()),
+            [
+                (Pass::Arm.as_str(), [1, 0, 4, 4]),
+                (Pass::Sweep.as_str(), [1, 1, 6, 6]),
+            ]
+        );
+    }
+}

@@ -161,7 +161,8 @@ mod tests {
         assert_eq!(health(&["passed", "failed"]), Health::Suspect);
         assert_eq!(health(&["failed", "failed"]), Health::Failing);
         let passed = after(&["passed"]);
-        assert_eq!(Health::of(&passed, false, at(8 * 24)), Health::Stale);
+        assert_eq!(Health::of(&passed, false, at(7 * 24)), Health::Ok);
+        assert_eq!(Health::of(&passed, false, at(7 * 24 + 1)), Health::Stale);
         assert_eq!(Health::of(&passed, true, at(1)), Health::Quarantined);
     }
 

@@ -4,8 +4,8 @@ use std::io;
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine;
@@ -40,8 +40,7 @@ fn tag(weak: &str, hash: Sha256) -> HeaderValue {
 
 /// Answers 304 without a body where the tag is one that the client has.
 pub(super) async fn conditional(request: Request, next: Next) -> Response {
-    let may_have = matches!(*request.method(), Method::GET | Method::HEAD);
-    let has: Option<IfNoneMatch> = request.headers().typed_get().filter(|_| may_have);
+    let has: Option<IfNoneMatch> = request.headers().typed_get();
     let mut answer = next.run(request).await;
     let (Some(has), StatusCode::OK) = (has, answer.status()) else {
         return answer;

@@ -5,6 +5,7 @@
 mod actions;
 mod lab;
 mod places;
+mod several;
 #[path = "../support/mod.rs"]
 mod support;
 mod trends;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dashboard::history::History;
+use dashboard::views::EventFilter;
 use jiff::{SignedDuration, Timestamp};
 use model::event::{Event, Fact};
 use model::outcome::{Outcome, Phase};
@@ -120,4 +121,23 @@ fn a_job_that_was_refused_and_ran_after_all_counts_once() {
         let cell = view.unwrap().unwrap().cell;
         assert_eq!((cell.streak, cell.since), (2, Some(at("00:50:00"))));
     }
+}
+
+#[test]
+fn what_racktick_cannot_have_published_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (history, mut writer) = History::open(&folder.path().join("history.db")).unwrap();
+    // A job's id follows from its cycle and its machine.
+    let mut foreign = ends(&[&failed()]);
+    for event in &mut foreign {
+        if let Fact::JobFinished { job: about, .. } = &mut event.fact {
+            about.job = job("00:00:00", 2).job;
+        }
+    }
+    write(&mut writer, &foreign, 1);
+    let known = history.read(|reading| {
+        let events = reading.events(&EventFilter::default(), None, 10)?;
+        Ok((reading.machine(&node(1))?, events.page.items))
+    });
+    assert_eq!(known.unwrap(), (None, Vec::new()));
 }

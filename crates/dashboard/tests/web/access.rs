@@ -70,7 +70,21 @@ async fn without_a_token_nobody_reads_anything() {
         cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
         "{cookie}"
     );
+    assert!(!cookie.contains("Secure"), "{cookie}");
     let cookie = cookie.split(';').next().unwrap().to_owned();
+    // Behind a proxy that speaks TLS.
+    let request = dashboard.client.post(url("/login"));
+    let request = request.header("x-forwarded-proto", "https");
+    let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let answer = request.body(format!("token={token}")).send().await.unwrap();
+    let secure = answer.headers()[SET_COOKIE].to_str().unwrap();
+    assert!(secure.ends_with("; Secure"), "{secure}");
+    let out = dashboard.client.post(url("/logout")).send().await.unwrap();
+    let gone = out.headers()[SET_COOKIE].to_str().unwrap();
+    assert!(
+        gone.starts_with("racktick_token=;") && gone.contains("Max-Age=0"),
+        "{gone}"
+    );
 
     let with = async |path: &str, name, value: &str| {
         let request = dashboard.client.get(url(path)).header(name, value);
@@ -196,6 +210,7 @@ async fn a_proxy_that_is_trusted_says_who_its_visitor_is_and_nobody_else_does() 
     for odd in [
         &[("x-forwarded-user", "")][..],
         &[("x-forwarded-user", &long)],
+        &[("x-forwarded-user", "a\tb")],
         &[user, user],
         &[user, ("x-forwarded-role", "king")],
         &[user, operator, admin],

@@ -14,7 +14,7 @@ use model::name::RackName;
 use model::rack::RackRecord;
 use model::schedule::Schedule;
 use model::subject::{Subject, stream};
-use model::task::{Task, Tick};
+use model::task::{LONGEST_WORDS, Task, Tick};
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION, VARY};
 use serde_json::Value;
@@ -76,6 +76,7 @@ async fn only_an_operator_acts_and_says_why() {
     let seal = seal_of(&of_operator).unwrap();
     assert!(of_operator.contains("Tick now") && of_operator.contains("Pause schedule"));
 
+    let long = "x".repeat(LONGEST_WORDS + 1);
     for (token, seal, reason, origin, status) in [
         ("", seal, "broken", here.as_str(), StatusCode::FORBIDDEN),
         (&viewer, seal, "broken", &here, StatusCode::FORBIDDEN),
@@ -88,6 +89,7 @@ async fn only_an_operator_acts_and_says_why() {
             StatusCode::FORBIDDEN,
         ),
         (&operator, seal, "++", &here, StatusCode::BAD_REQUEST),
+        (&operator, seal, &long, &here, StatusCode::BAD_REQUEST),
     ] {
         for what in ["tick", "pause", "resume"] {
             let answer = act(token, what, seal, reason, origin).await;
@@ -229,7 +231,7 @@ async fn a_program_is_told_of_a_refusal_as_by_the_api() {
 }
 
 /// A dead letter of rack r0, by its number.
-async fn dead_letter(dashboard: &Dashboard, body: &str) -> u64 {
+pub(crate) async fn dead_letter(dashboard: &Dashboard, body: &str) -> u64 {
     let bus = dashboard.ledger.bus();
     let state = bus.stream_state(stream::RACK).await.unwrap();
     let sequence = bus.stream_state(stream::DLQ).await.unwrap().last + 1;

@@ -5,7 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use model::id::CycleId;
 use model::name::RackName;
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use serde_json::Value;
 
 use crate::dashboard::{Dashboard, SIZE};
 use crate::support::story::Teller;
@@ -14,27 +15,50 @@ use crate::support::{now, write};
 #[tokio::test]
 async fn a_list_is_read_piece_by_piece_without_a_gap() {
     let dashboard = Dashboard::told(4).await;
-    let whole = dashboard.json("/api/v1/events?limit=1000").await;
-    let whole = whole["items"].as_array().unwrap().clone();
-    let mut pieces = Vec::new();
-    let mut after = String::new();
-    loop {
-        let piece = dashboard
-            .json(&format!("/api/v1/events?limit=37{after}"))
-            .await;
-        pieces.extend(piece["items"].as_array().unwrap().clone());
-        match piece["next"].as_str() {
-            Some(next) => after = format!("&after={next}"),
-            None => break,
+    let items = async |path: &str, query: &str| {
+        let view = dashboard.json(&format!("/api/v1/{path}?{query}")).await;
+        let items = view["items"].as_array().unwrap().clone();
+        (items, view["next"].as_str().map(str::to_owned))
+    };
+    let whole = async |path: &str| items(path, "limit=1000").await.0;
+    for (path, at_once) in [
+        ("events", 37),
+        ("cycles", 5),
+        ("racks/r1/cycles", 5),
+        ("machines/node1.1/decisions", 5),
+    ] {
+        let whole = whole(path).await;
+        assert!(whole.len() > at_once && whole.len() < 1000, "{path}");
+        let (mut pieces, mut after) = (Vec::new(), String::new());
+        loop {
+            let (piece, next) = items(path, &format!("limit={at_once}{after}")).await;
+            assert!(piece.len() <= at_once, "{path}");
+            pieces.extend(piece);
+            match next {
+                Some(next) => after = format!("&after={next}"),
+                None => break,
+            }
         }
+        assert_eq!(pieces, whole, "{path}");
     }
-    assert!(whole.len() > 37 && whole.len() < 1000);
-    assert_eq!(pieces, whole);
+    let all = whole("cycles").await;
+    for rack in ["r0", "r1"] {
+        let of_one = all.iter().filter(|cycle| cycle["rack"] == rack).cloned();
+        let of_one: Vec<_> = of_one.collect();
+        assert_eq!(whole(&format!("racks/{rack}/cycles")).await, of_one);
+        // What its page begins with is of this rack alone, too.
+        let view = dashboard.json(&format!("/api/v1/racks/{rack}")).await;
+        let has_ended = |cycle: &Value| cycle["state"] != "running" && cycle["state"] != "planning";
+        let running = of_one.iter().rev().filter(|cycle| !has_ended(cycle));
+        let running: Vec<_> = running.cloned().collect();
+        assert_eq!(view["running"], Value::from(running), "{rack}");
+    }
     let of_one = dashboard
         .json("/api/v1/events?rack=r1&kind=job.finished&limit=1000")
         .await;
     let of_one = of_one["items"].as_array().unwrap();
-    let expected = whole
+    let events = whole("events").await;
+    let expected = events
         .iter()
         .filter(|event| event["rack"] == "r1" && event["kind"] == "job.finished");
     assert_eq!(of_one.len(), expected.count());
@@ -134,6 +158,8 @@ async fn what_a_client_has_is_not_sent_again() {
         let answer = has(&dashboard, path, &format!("\"other\", {tag}")).await;
         assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{path}");
         assert_eq!(answer.headers()[ETAG], tag.as_str());
+        // Nobody in between keeps what only some may read.
+        assert_eq!(answer.headers()[CACHE_CONTROL], "private, no-cache");
         if *path != "/api/v1/system" {
             assert_eq!(answer.headers()["racktick-as-of"], later.to_string());
         }

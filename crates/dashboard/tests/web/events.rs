@@ -105,6 +105,11 @@ async fn what_is_followed_passes_the_filter_of_the_list() {
         )
         .await;
     assert_eq!(take(&mut again, listed.len()).await, came);
+    // What came last counts more than what the address said at first.
+    let (last, _) = came[listed.len() / 2].clone();
+    let address = format!("?last_event_id={begin}");
+    let mut again = dashboard.follow(&address, Some(&last)).await;
+    assert_eq!(again.event().await.unwrap(), (last, Value::Null));
     came.sort_by_key(|(_, data)| data["at"].to_string());
     let mut listed = listed.clone();
     listed.sort_by_key(|data| data["at"].to_string());

@@ -63,7 +63,7 @@ pub(crate) fn ran(
         statuses: [(Phase::Provision, exit)].into(),
         submitted_at: Some(slot(hour)),
         cancel: None,
-        device: Some(json!({"agent_name": "node1", "device_ip": "10.0.0.3"})),
+        device: Some(json!({"agent_name": "node1", "device_ip": "10.0.0.3", "note": null})),
         evidence: kept,
     };
     let facts = [(0, submitted), (5, progressed), (5 + minutes, finished)];
@@ -184,6 +184,72 @@ async fn what_failed_is_shown_with_its_last_lines_and_what_differs() {
         )
         .await;
     assert!(says.contains("a job that passed"), "{says}");
+}
+
+#[tokio::test]
+async fn what_was_read_lately_is_not_read_again_unless_it_is_too_much() {
+    let (small, large) = (object(0), object(6));
+    // As much as is remembered, and more.
+    let too_large = Keeping::Kept {
+        digest: large.digest.clone(),
+        size: 9 << 20,
+    };
+    let mut events = ran(0, 10, "noble", failed(), Some(kept(&small)));
+    events.extend(ran(6, 10, "noble", failed(), Some(too_large)));
+    let dashboard = Dashboard::start(&events).await;
+    let bus = dashboard.ledger.bus();
+    let status = async |hour| {
+        let path = format!("/api/v1/jobs/{}/evidence", job(hour));
+        dashboard.get(&path).await.status()
+    };
+    let put = async |hour, object: &Object| {
+        let objects = bus.objects("evidence");
+        objects.put(&name(hour, object), object).await.unwrap();
+    };
+    put(0, &small).await;
+    assert_eq!(status(0).await, StatusCode::OK);
+    bus.purge("OBJ_evidence", "$O.evidence.>").await.unwrap();
+    assert_eq!(status(0).await, StatusCode::OK);
+    put(6, &large).await;
+    assert_eq!(status(6).await, StatusCode::OK);
+    bus.purge("OBJ_evidence", "$O.evidence.>").await.unwrap();
+    for hour in [0, 6] {
+        assert_eq!(status(hour).await, StatusCode::NOT_FOUND, "{hour}");
+    }
+}
+
+#[tokio::test]
+async fn evidence_is_not_waited_for_while_the_broker_is_away() {
+    let object = object(0);
+    let events = ran(0, 10, "noble", failed(), Some(kept(&object)));
+    let dashboard = Dashboard::start(&events).await;
+    let objects = dashboard.ledger.bus().objects("evidence");
+    objects.put(&name(0, &object), &object).await.unwrap();
+    let long_ago = Timestamp::now() - SignedDuration::from_secs(31);
+    dashboard
+        .progress
+        .send_modify(|progress| progress.at = Some(long_ago));
+    let path = format!("/jobs/{}", job(0));
+    let page = dashboard.page(&path).await;
+    assert!(page.contains("does not give its evidence now"), "{page}");
+    let path = format!("/api/v1{path}/evidence");
+    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    let says = dashboard.problem(&path, unavailable).await;
+    assert!(says.contains("now"), "{says}");
+}
+
+#[tokio::test]
+async fn what_differs_by_little_and_what_nobody_knows_is_no_difference() {
+    let mut events = ran(0, 1, "noble", Outcome::Passed, None);
+    events.extend(ran(6, 2, "noble", failed(), None));
+    let dashboard = Dashboard::start(&events).await;
+    let view = dashboard.json("/api/v1/machines/node1").await;
+    let rows = view["differences"].as_array().unwrap().iter();
+    let rows: Vec<_> = rows
+        .map(|row| (row["what"].as_str().unwrap(), row["differs"] == true))
+        .collect();
+    let same = ["distro", "agent", "device ip", "provision", "in all"];
+    assert_eq!(rows, same.map(|what| (what, false)));
 }
 
 #[tokio::test]

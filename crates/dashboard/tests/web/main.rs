@@ -15,4 +15,5 @@ mod metrics;
 mod pages;
 #[path = "../support/mod.rs"]
 mod support;
+mod system;
 mod verdicts;

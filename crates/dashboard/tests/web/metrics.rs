@@ -86,7 +86,22 @@ async fn metrics_count_what_the_fleet_shows() {
         .sum();
     assert!(left_alone > 0, "the story tells of none");
     assert_eq!(told, left_alone as f64);
-    assert!(value("racktick_rack_last_success_timestamp_seconds{rack=\"r0\"}") > 1.7e9);
+    let passed = cells.iter().filter_map(|cell| cell["passed_at"].as_str());
+    let passed: BTreeSet<Timestamp> = passed.map(|at| at.parse().unwrap()).collect();
+    assert!(passed.len() > 1, "the story tells of one");
+    assert_eq!(
+        value("racktick_rack_last_success_timestamp_seconds{rack=\"r0\"}"),
+        passed.last().unwrap().as_duration().as_secs_f64()
+    );
+    let deploying = cells.iter().filter(|cell| !cell["job"].is_null()).count();
+    assert!(
+        deploying * 2 != cells.len(),
+        "as many have a job as have none"
+    );
+    assert_eq!(
+        value("racktick_machines_deploying{rack=\"r0\"}"),
+        deploying as f64
+    );
     assert!(value("racktick_rack_next_slot_timestamp_seconds{rack=\"r0\"}") > 1.7e9);
     assert_eq!(value("racktick_rack_paused{rack=\"r0\"}"), 0.0);
     assert_eq!(value("racktick_dead_letters "), 3.0);

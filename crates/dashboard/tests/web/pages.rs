@@ -193,6 +193,15 @@ async fn whoever_cannot_hear_of_the_broker_says_since_when() {
         .problem("/readyz", StatusCode::SERVICE_UNAVAILABLE)
         .await;
     assert!(says.contains("2026-11-28T00:00:00Z"), "{says}");
+    dashboard.progress.send_replace(Progress {
+        at: Some(Timestamp::now()),
+        pending: 3,
+        ..Progress::default()
+    });
+    let says = dashboard
+        .problem("/readyz", StatusCode::SERVICE_UNAVAILABLE)
+        .await;
+    assert!(says.contains("3 events are still to be read"), "{says}");
     dashboard.progress.send_replace(Progress::default());
     let says = dashboard
         .problem("/readyz", StatusCode::SERVICE_UNAVAILABLE)

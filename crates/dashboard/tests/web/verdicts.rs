@@ -4,6 +4,7 @@ use csv::{ReaderBuilder, StringRecord};
 use model::event::{Event, Fact, Job};
 use model::id::{CycleId, JobId};
 use model::name::{MachineName, RackName};
+use model::outcome::Outcome;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde_json::Value;
@@ -125,25 +126,36 @@ async fn what_strangers_wrote_is_no_formula() {
             }
         })
         .collect();
+    // It was refused, and ran after all: that counts, once.
+    let mut events = events;
+    let refused = events.last().unwrap();
+    let Fact::JobRejected { job, .. } = refused.fact.clone() else {
+        panic!("{refused:?}")
+    };
+    events.push(Event {
+        time: refused.time + jiff::SignedDuration::from_mins(1),
+        fact: Fact::JobFinished {
+            job,
+            verdict: Outcome::Passed,
+            statuses: Default::default(),
+            submitted_at: None,
+            cancel: None,
+            device: None,
+            evidence: None,
+        },
+        ..refused.clone()
+    });
     let dashboard = Dashboard::start(&events).await;
     let rows = rows(&dashboard.page("/api/v1/verdicts.csv").await);
     let messages: Vec<&str> = rows.iter().map(|row| &row[8]).collect();
     assert_eq!(
         messages,
-        [
-            "'=1+1",
-            "'+1",
-            "'-1",
-            "'@sum",
-            "'\t=1",
-            "a \"b\",\r\nc",
-            "plain"
-        ]
+        ["'=1+1", "'+1", "'-1", "'@sum", "'\t=1", "a \"b\",\r\nc", ""]
     );
-    assert!(
-        rows.iter()
-            .all(|row| &row[2] == "'-node@1" && &row[7] == "422")
-    );
+    assert!(rows.iter().all(|row| &row[2] == "'-node@1"));
+    let (passed, refused) = rows.split_last().unwrap();
+    assert_eq!((&passed[3], &passed[7]), ("passed", ""));
+    assert!(refused.iter().all(|row| &row[7] == "422"));
     // The API says what it is.
     let machine: Value = dashboard.json("/api/v1/machines/-node@1").await;
     assert_eq!(machine["machine"], "-node@1");

@@ -119,6 +119,23 @@ async fn whatever_is_done_to_a_rack_is_told_once_with_who() {
 }
 
 #[tokio::test]
+async fn a_rack_that_is_added_is_told_at_once_and_what_is_untold_before_it_is_removed() {
+    let desk = Desk::open(1, 30).await;
+    let ledger = desk.ledger();
+    desk.add_rack().await;
+    let added = ("ann".to_owned(), "added");
+    assert_eq!(desk.told().await, [added.clone()]);
+    // Whoever pauses dies before it is told.
+    let paused = action("mia", Deed::Paused);
+    ledger.act_untold(&rack(), &paused).await.unwrap();
+    let (gone, by, why) = (rack(), "bob".into(), String::new());
+    ledger.remove_rack(&gone, by, why).await.unwrap();
+    let rest = [("mia", "paused"), ("bob", "removed")];
+    let rest = rest.map(|(by, what)| (by.to_owned(), what));
+    assert_eq!(desk.told().await, [&[added][..], &rest[..]].concat());
+}
+
+#[tokio::test]
 async fn a_letter_is_replayed_once_however_many_ask_and_a_drop_is_told() {
     let desk = Desk::open(1, 30).await;
     let ledger = desk.ledger();
@@ -144,6 +161,8 @@ async fn a_letter_is_replayed_once_however_many_ask_and_a_drop_is_told() {
     assert!(!ledger.drop_letter(&hopeless, &person("bob")).await.unwrap());
     let submit = desk.letter("task.submit.r1.m001", b"{}").await;
     assert!(ledger.drop_letter(&submit, &person("ann")).await.unwrap());
+    // It is gone, and nobody else has dropped it.
+    assert!(!ledger.drop_letter(&submit, &person("bob")).await.unwrap());
     let expected = [("ann", "replayed"), ("ann", "dropped")];
     let expected = expected.map(|(by, what)| (by.to_owned(), what));
     assert_eq!(desk.told().await, expected);

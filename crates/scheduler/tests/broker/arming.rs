@@ -204,8 +204,8 @@ async fn an_armed_slot_fires_without_a_scheduler_and_after_a_crash_of_the_broker
 #[tokio::test]
 async fn what_was_done_to_a_rack_by_who_died_then_is_told() {
     let stage = Stage::set().await;
-    let event = |who: &str, at| RackEvent {
-        rack: rack("r1"),
+    let event = |name: &str, who: &str, at| RackEvent {
+        rack: rack(name),
         action: Action {
             at,
             by: who.into(),
@@ -214,24 +214,25 @@ async fn what_was_done_to_a_rack_by_who_died_then_is_told() {
         },
     };
     // Whoever acts tells it at once: what is younger than ten seconds is left to them.
-    let (late, young) = (event("ann", ago(11)), event("bob", ahead(3600)));
+    let (young, late) = (event("r1", "bob", ahead(3600)), event("r2", "ann", ago(11)));
     stage.add_rack("r1", every(6), Timestamp::now()).await;
     stage.add_rack("r2", every(6), Timestamp::now()).await;
     stage
-        .change_rack("r1", |record| record.untold.push(late.action.clone()))
+        .change_rack("r1", |record| record.untold.push(young.action.clone()))
         .await;
     stage
-        .change_rack("r2", |record| record.untold.push(young.action.clone()))
+        .change_rack("r2", |record| record.untold.push(late.action.clone()))
         .await;
     let scheduler = stage.scheduler(NEVER).await;
     let untold = async |name: &str| {
         let record = stage.ledger.rack(&rack(name)).await.unwrap().unwrap();
         record.untold.len()
     };
-    until(SOON, "it is told", async || untold("r1").await == 0).await;
+    until(SOON, "it is told", async || untold("r2").await == 0).await;
     let told = stage.message_on(stream::EVENTS, &late.subject()).await;
     assert_eq!(told.body, late.to_json());
-    assert_eq!(untold("r2").await, 1);
+    // It was its turn before.
+    assert_eq!(untold("r1").await, 1);
     scheduler.stop().await;
 }
 

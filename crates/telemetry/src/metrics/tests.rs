@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use model::event::{Event, Fact, Job};
 use model::id::{CycleId, JobId};
 use model::name::{MachineName, RackName};
-use model::outcome::{Outcome, SkipReason};
+use model::outcome::{LostCause, Outcome, SkipReason};
 use model::task::TaskKind;
 use scheduler::{Lost, Pass};
 
@@ -126,6 +126,18 @@ fn worker() -> Metrics {
         },
         finished(Outcome::Passed),
         finished(Outcome::Cancelled),
+        // By another clock than ours.
+        Fact::JobFinished {
+            job: job(),
+            verdict: Outcome::Lost {
+                cause: LostCause::Gone,
+            },
+            statuses: BTreeMap::new(),
+            submitted_at: Some(cycle.time + SignedDuration::from_secs(5)),
+            cancel: None,
+            device: None,
+            evidence: None,
+        },
         Fact::JobRejected {
             job: job(),
             status: 422,
@@ -168,6 +180,7 @@ fn a_worker_counts_what_it_does_and_what_becomes_known() {
         ("task_wait_seconds_count{kind=\"tick\"}", 1.0),
         ("task_wait_seconds_count{kind=\"watch\"}", 0.0),
         ("task_redeliveries_total{kind=\"watch\"}", 1.0),
+        ("task_redeliveries_total{kind=\"tick\"}", 0.0),
         ("task_dead_letters_total{kind=\"watch\"}", 1.0),
         (
             "http_request_duration_seconds_sum{remote=\"maas\",endpoint=\"machines\",class=\"2xx\"}",
@@ -184,6 +197,7 @@ fn a_worker_counts_what_it_does_and_what_becomes_known() {
         ("jobs_total{rack=\"r1\",verdict=\"passed\"}", 1.0),
         ("jobs_total{rack=\"r1\",verdict=\"rejected\"}", 1.0),
         ("job_duration_seconds_sum{verdict=\"passed\"}", 1200.0),
+        ("job_duration_seconds_sum{verdict=\"lost\"}", 0.0),
         ("job_phase_duration_seconds_sum{phase=\"provision\"}", 700.0),
         ("job_phase_duration_seconds_sum{phase=\"other\"}", 700.0),
         ("tick_to_job_seconds_bucket{le=\"60.0\"}", 0.0),

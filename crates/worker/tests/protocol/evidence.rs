@@ -37,6 +37,7 @@ async fn the_end_of_what_failed_is_kept_without_secrets_and_a_job_that_passed_ke
     rack.writes(failed, "output", "setup", "ready\n").await;
     rack.writes(failed, "output", "provision", &format!("{long}{end}"))
         .await;
+    rack.writes(failed, "serial", "setup", "ready\n").await;
     rack.writes(failed, "serial", "provision", "Kernel panic\n")
         .await;
     rack.report(failed, "complete", phases([("setup", 0), ("provision", 1)]))
@@ -81,6 +82,10 @@ async fn the_end_of_what_failed_is_kept_without_secrets_and_a_job_that_passed_ke
             .ends_with("login with password: ***\nError: it went wrong \u{1f622}\n"),
         "{}",
         &output.end[output.end.len() - 200..]
+    );
+    assert_eq!(
+        evidence.serial.keys().collect::<Vec<_>>(),
+        [&Phase::Provision]
     );
     let serial = &evidence.serial[&Phase::Provision];
     assert_eq!((serial.end.as_str(), serial.cut), ("Kernel panic\n", false));

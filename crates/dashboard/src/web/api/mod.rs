@@ -478,3 +478,17 @@ async fn trends(State(site): State<Site>, Asked(span): Asked<Span>) -> Answer {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_has_at_least_one_entry_and_at_most_a_thousand() {
+        let limit = |limit| Piece { after: None, limit }.limit();
+        assert_eq!(limit(None), 100);
+        let asked = [0, 1, 1000, 1001, usize::MAX];
+        let given = asked.map(|asked| limit(Some(asked)));
+        assert_eq!(given, [1, 1, 1000, 1000, 1000]);
+    }
+}
