@@ -124,7 +124,7 @@ async fn a_rack_that_is_added_is_told_at_once_and_what_is_untold_before_it_is_re
     let ledger = desk.ledger();
     desk.add_rack().await;
     let added = ("ann".to_owned(), "added");
-    assert_eq!(desk.told().await, [added.clone()]);
+    assert_eq!(desk.told().await, std::slice::from_ref(&added));
     // Whoever pauses dies before it is told.
     let paused = action("mia", Deed::Paused);
     ledger.act_untold(&rack(), &paused).await.unwrap();
