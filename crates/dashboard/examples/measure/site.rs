@@ -221,10 +221,12 @@ pub(crate) async fn serve(arguments: &[String]) {
         at: Some(Timestamp::now()),
         ..Progress::default()
     });
+    // Kept: a page is not updated any more when nobody could tell of schedules.
+    let (_scheduling, schedules) = watch::channel(schedules());
     let sources = Sources {
         history,
         progress: seen,
-        schedules: watch::channel(schedules()).1,
+        schedules,
         broker: watch::channel(BrokerView::default()).1,
         claims: watch::channel(Claims::default()).1,
         ledger: Ledger::new(broker.bus().await),
