@@ -121,6 +121,20 @@ impl Cluster {
         thawed.expect("the node is thawed");
     }
 
+    /// Waits until whoever leads a stream says that every copy of it is as far as its own. A node that came back says that it
+    /// is healthy a little before, and what is read from it until then is old.
+    pub async fn until_in_step(&self) {
+        self.until_healthy().await;
+        let bus = self.connect().await;
+        crate::until(ELECTION, "every copy is in step", async || {
+            let sight = Self::topology().look(&bus, Duration::from_secs(5)).await;
+            let sight = sight.expect("the brokers can be asked");
+            let mut followers = sight.standings.iter().flat_map(|item| &item.followers);
+            sight.silent.is_empty() && followers.all(|copy| copy.current && copy.lag == 0)
+        })
+        .await;
+    }
+
     /// Waits until every node runs and is in step with the others.
     pub async fn until_healthy(&self) {
         let healthy = self.cluster.until_healthy(ELECTION).await;
