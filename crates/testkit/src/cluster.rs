@@ -135,9 +135,9 @@ impl Cluster {
         .await;
     }
 
-    /// Waits until every node runs and is in step with the others.
+    /// Waits until every node runs and says that it is healthy.
     pub async fn until_healthy(&self) {
         let healthy = self.cluster.until_healthy(ELECTION).await;
-        assert!(healthy, "the cluster is not in step within {ELECTION:?}");
+        assert!(healthy, "the cluster is not healthy within {ELECTION:?}");
     }
 }

@@ -157,8 +157,8 @@ impl Writer {
         Ok(fresh)
     }
 
-    /// Forgets what people did to racks before this time, and the cycles that began before it, with everything about them, and the machines that no cycle is
-    /// left of. Says how many cycles there were to forget; call it again until that is 0.
+    /// Forgets what people did to racks before this time, and the cycles that began before it, with everything about them,
+    /// and the machines that no cycle is left of. Says how many cycles there were to forget; call it again until that is 0.
     ///
     /// # Errors
     /// When the file cannot be written.
