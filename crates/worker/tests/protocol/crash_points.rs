@@ -44,6 +44,8 @@ use crate::world::{Letter, Rack, World, each, killed_at, phases, planned, submit
 
 /// More awaits than any handler has; the tests fail when it no longer is.
 const AWAITS: usize = 40;
+/// The same for looks that keep evidence, which read more of Testflinger, and of the broker.
+const EVIDENCE_AWAITS: usize = 64;
 /// Cycles until a kill strikes where it should.
 const MOST_CYCLES: usize = 5;
 /// The same for ticks, which have fewer and cost more.
@@ -237,7 +239,7 @@ async fn a_look_killed_at_any_await_is_one_verdict() {
 #[tokio::test]
 async fn a_look_killed_at_any_await_tells_of_evidence_that_is_kept() {
     let world = World::start().await;
-    let rack = world.rack("r1", AWAITS).await;
+    let rack = world.rack("r1", EVIDENCE_AWAITS).await;
     let record = rack.cycle().await;
     let cases = submits(&record).into_iter().zip(1..);
     let survived = each(&rack, cases, async |rack, (task, n)| {
@@ -267,7 +269,7 @@ async fn a_look_killed_at_any_await_tells_of_evidence_that_is_kept() {
 #[tokio::test]
 async fn a_look_frozen_at_any_await_leaves_the_evidence_that_is_told_of() {
     let world = World::start().await;
-    let rack = world.rack("r1", AWAITS).await;
+    let rack = world.rack("r1", EVIDENCE_AWAITS).await;
     let record = rack.cycle().await;
     let cases = submits(&record).into_iter().zip(1..);
     each(&rack, cases, async |rack, (task, n)| {
