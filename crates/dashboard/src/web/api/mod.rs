@@ -175,7 +175,10 @@ fn listed<T>(moment: &Moment, page: rusqlite::Result<Page<T>>) -> rusqlite::Resu
     responses((status = 200, body = Fleet, description = "All racks with their machines."), Same, Otherwise)
 )]
 async fn fleet(State(site): State<Site>) -> Answer {
-    together(site, "fleet".into(), |moment| moment.reading.fleet().map(Some)).await
+    together(site, "fleet".into(), |moment| {
+        moment.reading.fleet().map(Some)
+    })
+    .await
 }
 
 /// The racks that any event told of, by name.
