@@ -3,21 +3,21 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// The longest name accepted, in bytes. MAAS keeps tag names below this, and a subject must stay short.
 const LONGEST: usize = 256;
 
 /// A rack: a MAAS tag name. Letters, digits, `_` and `-`, at most 256 characters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, ToSchema)]
+#[serde(try_from = "String")]
 #[schema(value_type = String)]
 pub struct RackName(String);
 
 /// A machine: the short host name in MAAS, which is also the name of its Testflinger agent. Free text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, ToSchema)]
+#[serde(try_from = "String")]
 #[schema(value_type = String)]
 pub struct MachineName(String);
 
@@ -185,6 +185,12 @@ macro_rules! text {
         impl From<$name> for String {
             fn from(name: $name) -> String {
                 name.0
+            }
+        }
+        /// Without the copy that being made into a `String` first would take: answers hold thousands.
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
     };

@@ -16,12 +16,6 @@ pub(crate) fn processor(process: &str) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// Lets the most memory that this process had be counted anew.
-pub(crate) fn forget_most() {
-    // Where the system does not know this, the figure holds for the whole run.
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-}
-
 /// What a process has in memory now, and had at most.
 pub(crate) fn memory(process: &str) -> String {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();

@@ -7,6 +7,7 @@
 //! With `--look` the dashboard stays at last, for a browser.
 #![allow(clippy::unwrap_used, reason = "a failure is to show")]
 
+mod anew;
 mod cost;
 mod site;
 #[path = "../../tests/support/mod.rs"]
@@ -14,23 +15,16 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use bus::{Bus, Outgoing};
-use cost::{forget_most, memory, processor};
-use dashboard::follow::{Progress, follow};
-use dashboard::history::{Batch, History, Position, Reading, Retention};
+use cost::{memory, processor};
+use dashboard::history::{Batch, History, Position, Reading};
 use dashboard::views::EventFilter;
 use jiff::{SignedDuration, Timestamp};
 use model::event::Event;
 use model::name::{MachineName, RackName};
 use support::story::{Size, Teller};
-use testkit::Broker;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 /// How many messages are decoded and written at once, as the follower does.
 const AT_ONCE: usize = 4096;
-/// How many publishes are under way at once.
-const UNDER_WAY: usize = 256;
 /// How often each question is asked.
 const ASKED: usize = 21;
 
@@ -38,8 +32,10 @@ const ASKED: usize = 21;
 async fn main() {
     testkit::prepare();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == site::SERVE) {
-        return site::serve(&arguments[1..]).await;
+    match arguments.first().map(String::as_str) {
+        Some(site::SERVE) => return site::serve(&arguments[1..]).await,
+        Some(anew::FOLLOW) => return anew::make(&arguments[1..]).await,
+        _ => {}
     }
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let wanted: usize = arguments
@@ -101,7 +97,7 @@ async fn main() {
     site::measure(&file, rounds).await;
 
     if has("--through-broker") {
-        through_broker(wanted, size).await;
+        anew::measure(wanted, size).await;
     }
     if has("--look") {
         let mut server = site::Server::start(&file, rounds, 0).await;
@@ -202,58 +198,4 @@ fn ask(history: &History, name: &str, question: impl Fn(&Reading) -> rusqlite::R
         times[ASKED - 1],
         (processor("self") - before) / u32::try_from(ASKED).unwrap()
     );
-}
-
-async fn through_broker(wanted: usize, size: Size) {
-    let broker = Broker::start().await;
-    let bus = broker.bus().await;
-    let mut teller = teller(wanted, size);
-    let (mut told, since) = (0, Instant::now());
-    for round in 0.. {
-        if told >= wanted {
-            break;
-        }
-        let events = next(&mut teller, round, size, wanted - told);
-        told += events.len();
-        publish(&bus, &events).await;
-    }
-    println!("published {told} events in {:.1?}", since.elapsed());
-
-    let folder = tempfile::tempdir().unwrap();
-    let (history, writer) = History::open(&folder.path().join("followed.db")).unwrap();
-    let (progress, mut seen) = watch::channel(Progress::default());
-    forget_most();
-    let (since, processor) = (Instant::now(), processor("self"));
-    let retention = Retention::default();
-    let all_known = async {
-        let known = |progress: &Progress| progress.learnt >= told as u64;
-        seen.wait_for(known).await.unwrap();
-    };
-    follow(&bus, writer, retention, progress, all_known)
-        .await
-        .unwrap();
-    let spent = since.elapsed();
-    let as_of = history.read(|reading| reading.as_of()).unwrap();
-    let worked = self::processor("self") - processor;
-    println!(
-        "made anew from the stream, {} messages in {spent:.1?}: {:.0}/s, {:.0} per second of one processor; memory: {}",
-        as_of.sequence,
-        told as f64 / spent.as_secs_f64(),
-        told as f64 / worked.as_secs_f64(),
-        memory("self")
-    );
-}
-
-async fn publish(bus: &Bus, events: &[Event]) {
-    let mut under_way = JoinSet::new();
-    for event in events {
-        if under_way.len() >= UNDER_WAY {
-            under_way.join_next().await.unwrap().unwrap();
-        }
-        let (bus, message) = (bus.clone(), Outgoing::new(event.subject(), event.to_json()));
-        under_way.spawn(async move { bus.publish(message).await.map(drop).unwrap() });
-    }
-    while let Some(published) = under_way.join_next().await {
-        published.unwrap();
-    }
 }

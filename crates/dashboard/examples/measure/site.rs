@@ -48,6 +48,9 @@ const BUSY: u32 = 200;
 /// How many pages are left open.
 const OPEN: usize = 20;
 
+/// How many ask for the same at once.
+const AT_ONCE: usize = 50;
+
 /// How long they are watched.
 const WATCHED: Duration = Duration::from_secs(20);
 
@@ -119,6 +122,21 @@ impl Server {
         }
     }
 
+    /// Lets many ask for a page at once, as fast as they can read.
+    async fn ask_at_once(&self, path: &str, readers: usize) {
+        let mut asking = JoinSet::new();
+        for _ in 0..readers {
+            let request = self.client.get(format!("{}{path}", self.url));
+            let request = request.header(ACCEPT_ENCODING, "gzip");
+            asking.spawn(async move {
+                let answer = request.send().await.unwrap();
+                let mut answer = answer.error_for_status().unwrap();
+                while answer.chunk().await.unwrap().is_some() {}
+            });
+        }
+        asking.join_all().await;
+    }
+
     /// Leaves pages open, and says what came.
     async fn watch(&self, path: &str, pages: usize) -> Vec<(usize, usize)> {
         let mut open = JoinSet::new();
@@ -153,6 +171,18 @@ pub(crate) async fn measure(file: &Path, round: usize) {
     server.ask(&pages).await;
     println!("  memory: {}", memory(&server.id()));
     drop(server);
+
+    for path in ["/", "/api/v1/fleet"] {
+        let server = Server::start(file, round, 0).await;
+        let (since, before) = (Instant::now(), processor(&server.id()));
+        server.ask_at_once(path, AT_ONCE).await;
+        println!(
+            "{AT_ONCE} ask for {path} at once: all have it after {:.1?}, of a processor {:.1?}; memory: {}",
+            since.elapsed(),
+            processor(&server.id()) - before,
+            memory(&server.id())
+        );
+    }
 
     println!("over HTTP, while {BUSY} events a second come in:");
     let server = Server::start(file, round, BUSY).await;

@@ -12,7 +12,10 @@ pub(crate) fn nanos(time: Timestamp) -> i64 {
 
 /// A time from the file.
 pub(crate) fn time(nanos: i64) -> Timestamp {
-    Timestamp::from_nanosecond(nanos.into()).expect("64 bits of nanoseconds are within range")
+    const SECOND: i64 = 1_000_000_000;
+    let rest = i32::try_from(nanos.rem_euclid(SECOND)).expect("less than a second");
+    let time = Timestamp::new(nanos.div_euclid(SECOND), rest);
+    time.expect("64 bits of nanoseconds are within range")
 }
 
 /// A span for the file; at most 292 years.

@@ -94,6 +94,15 @@ pub(super) enum Cells<'a> {
 impl Reading<'_> {
     /// Cells, each with its rack.
     pub(super) fn cells(&self, which: Cells) -> Result<Vec<(String, Cell)>> {
+        let mut cells = Vec::new();
+        self.each_cell(which, |rack, cell| {
+            cells.push((rack.to_owned(), cell));
+        })?;
+        Ok(cells)
+    }
+
+    /// The same one by one: there may be many.
+    pub(super) fn each_cell(&self, which: Cells, mut take: impl FnMut(&str, Cell)) -> Result<()> {
         let (rest, open, name) = match which {
             Cells::All => ("", "", None),
             Cells::OfRack(rack) => (
@@ -108,12 +117,12 @@ impl Reading<'_> {
             ),
         };
         let open = self.open_jobs(open, params_from_iter(name))?;
-        self.connection
-            .prepare_cached(&format!("{CELLS} {rest}"))?
-            .query_map(params_from_iter(name), |row| {
-                Ok((row.get(column::RACK)?, self.cell(row, &open)?))
-            })?
-            .collect()
+        let mut statement = self.connection.prepare_cached(&format!("{CELLS} {rest}"))?;
+        let mut rows = statement.query(params_from_iter(name))?;
+        while let Some(row) = rows.next()? {
+            take(row.get_ref(column::RACK)?.as_str()?, self.cell(row, &open)?);
+        }
+        Ok(())
     }
 
     /// The latest open job of each machine.
@@ -177,9 +186,9 @@ impl Reading<'_> {
 
 /// The worst first; among equals those that fail for longest, then by name.
 pub(crate) fn worst_first(cells: &mut [Cell]) {
-    fn key(cell: &Cell) -> (Health, Option<Timestamp>, &MachineName) {
+    // Cells are large: they are moved once, when it is known where to.
+    cells.sort_by_cached_key(|cell| {
         let fails_since = cell.since.filter(|_| cell.health.fails());
-        (cell.health, fails_since, &cell.machine)
-    }
-    cells.sort_by(|a, b| key(a).cmp(&key(b)));
+        (cell.health, fails_since, cell.machine.clone())
+    });
 }

@@ -1,6 +1,6 @@
 //! The fleet on one page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use model::name::RackName;
 use rusqlite::{OptionalExtension, Result};
@@ -58,10 +58,11 @@ impl Reading<'_> {
     /// # Errors
     /// When the file cannot be read.
     pub fn fleet(&self) -> Result<Fleet> {
-        let mut cells: BTreeMap<String, Vec<Cell>> = BTreeMap::new();
-        for (rack, cell) in self.cells(Cells::All)? {
-            cells.entry(rack).or_default().push(cell);
-        }
+        let mut cells: HashMap<String, Vec<Cell>> = HashMap::new();
+        self.each_cell(Cells::All, |rack, cell| match cells.get_mut(rack) {
+            Some(known) => known.push(cell),
+            None => drop(cells.insert(rack.to_owned(), vec![cell])),
+        })?;
         let mut running: BTreeMap<RackName, Vec<CycleSummary>> = BTreeMap::new();
         for cycle in self.running_cycles(None)? {
             running.entry(cycle.rack.clone()).or_default().push(cycle);
@@ -108,7 +109,7 @@ impl Reading<'_> {
 
 /// Everything in a line.
 pub(crate) fn totals(racks: &[RackCard]) -> Totals {
-    let mut machines = BTreeMap::new();
+    let mut machines = HashMap::new();
     for cell in racks.iter().flat_map(|rack| &rack.cells) {
         let known = machines
             .entry(&cell.machine)

@@ -1,7 +1,5 @@
 //! What a client has already is not sent again: answers carry a tag of what they say.
 
-use std::io;
-
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -11,8 +9,9 @@ use axum::response::Response;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use headers::{ETag, HeaderMapExt, IfNoneMatch};
-use serde::Serialize;
 use sha2::{Digest, Sha256};
+
+use super::pieces::Written;
 
 /// How many bytes of a hash make a tag. Nobody gains from two answers with one tag.
 const BYTES: usize = 15;
@@ -23,14 +22,12 @@ pub(super) fn strong(text: &str) -> HeaderValue {
 }
 
 /// The tag of an answer that says the same as this.
-pub(super) fn weak(said: &impl Serialize) -> serde_json::Result<HeaderValue> {
-    let mut hash = io::BufWriter::new(Sha256::new());
-    serde_json::to_writer(&mut hash, said)?;
-    let hash = hash.into_inner().map_err(|error| {
-        let error: io::Error = error.into();
-        serde_json::Error::io(error)
-    })?;
-    Ok(tag("W/", hash))
+pub(super) fn weak(said: &Written) -> HeaderValue {
+    let mut hash = Sha256::new();
+    for piece in said.pieces() {
+        hash.update(piece);
+    }
+    tag("W/", hash)
 }
 
 fn tag(weak: &str, hash: Sha256) -> HeaderValue {

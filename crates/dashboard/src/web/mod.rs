@@ -15,6 +15,7 @@ mod problem;
 mod proxy;
 mod site;
 mod stand;
+mod turns;
 
 use std::future::Future;
 use std::io;

@@ -12,21 +12,38 @@ use futures_util::stream;
 /// How long a piece is, in bytes.
 const PIECE: usize = 64 * 1024;
 
-/// What was written, in the order in which it was.
+/// What is being written, in the order in which it is.
 #[derive(Default)]
 pub(super) struct Pieces(Vec<Vec<u8>>);
 
+/// What was written. Cheap to clone: copies share it.
+#[derive(Debug, Clone)]
+pub(super) struct Written(Vec<Bytes>);
+
+impl Pieces {
+    pub(super) fn finish(self) -> Written {
+        Written(self.0.into_iter().map(Bytes::from).collect())
+    }
+}
+
 impl io::Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self.0.last_mut() {
-            Some(last) if last.len() + bytes.len() <= PIECE => last.extend_from_slice(bytes),
+            Some(last) if last.capacity() - last.len() >= bytes.len() => {
+                last.extend_from_slice(bytes);
+            }
             _ => {
                 let mut piece = Vec::with_capacity(PIECE.max(bytes.len()));
                 piece.extend_from_slice(bytes);
                 self.0.push(piece);
             }
         }
-        Ok(bytes.len())
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -34,11 +51,29 @@ impl io::Write for Pieces {
     }
 }
 
-impl IntoResponse for Pieces {
+impl Written {
+    /// The pieces, in order.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|piece| &**piece)
+    }
+
+    /// The same with another beginning; `None` when it does not begin like that, or not within its first piece.
+    pub(super) fn begun(mut self, before: &[u8], now: Vec<u8>) -> Option<Self> {
+        let first = self.0.first_mut()?;
+        if !first.starts_with(before) {
+            return None;
+        }
+        *first = first.slice(before.len()..);
+        self.0.insert(0, now.into());
+        Some(self)
+    }
+}
+
+impl IntoResponse for Written {
     fn into_response(self) -> Response {
-        let length: usize = self.0.iter().map(Vec::len).sum();
-        let pieces = self.0.into_iter().map(Bytes::from);
-        let body = Body::from_stream(stream::iter(pieces.map(Ok::<_, Infallible>)));
+        let length: usize = self.0.iter().map(Bytes::len).sum();
+        let pieces = self.0.into_iter().map(Ok::<_, Infallible>);
+        let body = Body::from_stream(stream::iter(pieces));
         ([(CONTENT_LENGTH, length)], body).into_response()
     }
 }
@@ -61,7 +96,7 @@ mod tests {
             written.extend(bytes);
         }
         assert_eq!(pieces.0.len(), 4);
-        let answer = pieces.into_response();
+        let answer = pieces.finish().into_response();
         let length = answer.headers()[CONTENT_LENGTH]
             .to_str()
             .unwrap()
@@ -69,5 +104,16 @@ mod tests {
         assert_eq!(length, written.len().to_string());
         let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
         assert!(body == written, "another body");
+    }
+
+    #[test]
+    fn another_beginning_changes_nothing_after_it() {
+        let mut pieces = Pieces::default();
+        pieces.write_all(b"{\"at\":null,\"at\":null}").unwrap();
+        let written = pieces.finish();
+        let begun = written.clone().begun(b"{\"at\":null", b"{\"at\":7".into());
+        let text: Vec<u8> = begun.unwrap().pieces().flatten().copied().collect();
+        assert_eq!(text, b"{\"at\":7,\"at\":null}");
+        assert!(written.begun(b"{\"by\"", Vec::new()).is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! What every page and every answer of the API is made from.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -19,10 +20,12 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::access::{Access, Visitor};
+use super::api::Told;
 use super::live::{self, OpenPages};
 use super::pages::{self, Page};
 use super::problem::Problem;
 use super::stand::Stand;
+use super::turns::{Awaited, Turn, Turns};
 use crate::broker::BrokerView;
 use crate::claims::Claims;
 use crate::evidence::{Found, Shelf};
@@ -64,6 +67,8 @@ pub struct Site {
     evidence: Shelf,
     ended: watch::Receiver<bool>,
     open_pages: OpenPages,
+    turns: Turns,
+    awaited: Awaited<Result<Option<Told>, Arc<HistoryError>>>,
 }
 
 /// One moment of all sources.
@@ -84,6 +89,7 @@ pub(super) struct Moment<'r> {
     pub(super) visitor: &'r Visitor,
     evidence: &'r Shelf,
     runtime: &'r Handle,
+    turn: Cell<Option<Turn>>,
 }
 
 impl Moment<'_> {
@@ -104,6 +110,8 @@ impl Moment<'_> {
         if is_kept && self.cut_off_since().is_some() {
             return Some(Found::NotNow);
         }
+        // Whoever waits for the broker gives way, and is soon done afterwards.
+        self.turn.take();
         Some(
             self.runtime
                 .block_on(self.evidence.find(job.job.job, keeping)),
@@ -112,9 +120,13 @@ impl Moment<'_> {
 
     /// Since when the broker was not heard of, when that is too long ago.
     pub(super) fn cut_off_since(&self) -> Option<Timestamp> {
-        let at = self.progress.at?;
-        (self.now().duration_since(at) > QUIET).then_some(at)
+        cut_off_since(&self.progress, self.now())
     }
+}
+
+fn cut_off_since(progress: &Progress, now: Timestamp) -> Option<Timestamp> {
+    let at = progress.at?;
+    (now.duration_since(at) > QUIET).then_some(at)
 }
 
 /// Tells when a source has changed that most pages show. How the broker stands is asked for every few seconds and is
@@ -195,6 +207,8 @@ impl Site {
             key: rand::random(),
             ended: watch::channel(false).1,
             open_pages: OpenPages::default(),
+            turns: Turns::default(),
+            awaited: Awaited::default(),
         }
     }
 
@@ -258,6 +272,30 @@ impl Site {
         visitor: Arc<Visitor>,
         question: impl FnOnce(&Moment) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, HistoryError> {
+        let turn = self.turns.next().await;
+        self.ask_now(turn, visitor, question).await
+    }
+
+    /// Asks for nobody in particular, with one answer for all who ask for the same before it is asked. The name says what.
+    pub(super) async fn ask_together(
+        &self,
+        name: String,
+        question: impl FnOnce(&Moment) -> rusqlite::Result<Option<Told>> + Send + 'static,
+    ) -> Result<Option<Told>, Arc<HistoryError>> {
+        let site = self.clone();
+        let make = async move |turn| {
+            let asked = site.ask_now(turn, Arc::default(), question);
+            asked.await.map_err(Arc::new)
+        };
+        self.awaited.get(name, &self.turns, make).await
+    }
+
+    async fn ask_now<T: Send + 'static>(
+        &self,
+        turn: Turn,
+        visitor: Arc<Visitor>,
+        question: impl FnOnce(&Moment) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, HistoryError> {
         let progress = *self.sources.progress.borrow();
         let schedules = self.sources.schedules.borrow().clone();
         let broker = self.sources.broker.borrow().clone();
@@ -275,6 +313,7 @@ impl Site {
                 visitor: &visitor,
                 evidence: &evidence,
                 runtime: &runtime,
+                turn: Cell::new(Some(turn)),
             })
         });
         asked.await
@@ -310,23 +349,20 @@ impl Site {
         answer
     }
 
-    /// Whether pages tell what is true now.
+    /// Whether pages tell what is true now. Who asks this waits for no turn: many readers are no reason to be replaced.
     pub(super) async fn ready(State(site): State<Self>) -> Response {
-        let standing = site.ask(|moment| {
-            Ok(match (moment.progress.at, moment.cut_off_since()) {
-                (None, _) => Some("the events were not read yet".to_owned()),
-                (_, Some(since)) => Some(format!("the broker was not heard of since {since}")),
-                (Some(_), None) if moment.progress.pending > 0 => Some(format!(
-                    "{} events are still to be read",
-                    moment.progress.pending
-                )),
-                (Some(_), None) => None,
-            })
-        });
-        match standing.await {
-            Ok(None) => "ok\n".into_response(),
-            Ok(Some(why)) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
-            Err(error) => Problem::broken(&error).into_response(),
+        let progress = *site.sources.progress.borrow();
+        if let Err(error) = site.sources.history.ask(|_| Ok(())).await {
+            return Problem::broken(&error).into_response();
         }
+        let why = match (progress.at, cut_off_since(&progress, Timestamp::now())) {
+            (None, _) => "the events were not read yet".to_owned(),
+            (_, Some(since)) => format!("the broker was not heard of since {since}"),
+            (Some(_), None) if progress.pending > 0 => {
+                format!("{} events are still to be read", progress.pending)
+            }
+            (Some(_), None) => return "ok\n".into_response(),
+        };
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response()
     }
 }

@@ -2,6 +2,7 @@
 
 mod document;
 mod follow;
+mod told;
 mod verdicts;
 mod view;
 
@@ -11,13 +12,10 @@ use std::str::FromStr;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
-use axum::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, VARY,
-};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, HeaderMap, VARY};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use jiff::Timestamp;
 use model::evidence::Evidence;
 use model::id::{CycleId, JobId};
 use model::name::{MachineName, RackName};
@@ -28,9 +26,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::Visitor;
-use super::etag;
 use super::pages::trends::Span;
-use super::pieces::Pieces;
 use super::problem::Problem;
 use super::site::{Moment, Site};
 use crate::evidence::{Found, missing};
@@ -39,6 +35,7 @@ use crate::views::{
     MachineView, OverFilter, Page, Place, RackView, Trends,
 };
 use document::{NotNow, Otherwise, Same, Unknown};
+pub(super) use told::Told;
 use view::{System, View};
 
 /// How many entries a page has unless it is said, and how many at most.
@@ -119,51 +116,6 @@ fn named<T: FromStr<Err: Display>>(text: &str) -> Result<T, Problem> {
         .map_err(|error: T::Err| bad(format!("`{text}`: {error}")))
 }
 
-/// Says on every answer, also on those without a body, as of when it is true.
-const AS_OF: HeaderName = HeaderName::from_static("racktick-as-of");
-
-/// A view, as JSON.
-struct Told {
-    as_of: Option<Timestamp>,
-    tag: HeaderValue,
-    body: Pieces,
-}
-
-impl Told {
-    fn of<T: View>(mut view: T) -> rusqlite::Result<Self> {
-        let write =
-            |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
-        // As of when it is true changes all the time, and what is true does not.
-        let moment = *view.moment();
-        view.set_moments(T::Moment::default());
-        let tag = etag::weak(&view).map_err(write)?;
-        let as_of = moment.into();
-        view.set_moments(moment);
-        let mut body = Pieces::default();
-        serde_json::to_writer(&mut body, &view).map_err(write)?;
-        Ok(Self { as_of, tag, body })
-    }
-}
-
-impl IntoResponse for Told {
-    fn into_response(self) -> Response {
-        let kind = HeaderValue::from_static("application/json");
-        // Whoever keeps it asks whether it is still so, and is asked for the token then.
-        let keep = HeaderValue::from_static("private, no-cache");
-        let headers = [
-            (CONTENT_TYPE, kind),
-            (CACHE_CONTROL, keep),
-            (ETAG, self.tag),
-        ];
-        let mut answer = (headers, self.body).into_response();
-        let as_of = self.as_of.map(|at| HeaderValue::try_from(at.to_string()));
-        if let Some(Ok(as_of)) = as_of {
-            answer.headers_mut().insert(AS_OF, as_of);
-        }
-        answer
-    }
-}
-
 async fn answer<T: View>(
     site: Site,
     question: impl FnOnce(&Moment) -> rusqlite::Result<T> + Send + 'static,
@@ -184,6 +136,20 @@ async fn one<T: View>(
         Ok(Some(told)) => Ok(told.into_response()),
         Ok(None) => Err(nothing_told()),
         Err(error) => Err(Problem::broken(&error)),
+    }
+}
+
+/// The same for what is long: all who ask for it at once are told it by one answer. The name says what it is.
+async fn together<T: View>(
+    site: Site,
+    name: String,
+    question: impl FnOnce(&Moment) -> rusqlite::Result<Option<T>> + Send + 'static,
+) -> Answer {
+    let found = site.ask_together(name, |moment| question(moment)?.map(Told::of).transpose());
+    match found.await {
+        Ok(Some(told)) => Ok(told.into_response()),
+        Ok(None) => Err(nothing_told()),
+        Err(error) => Err(Problem::broken(&*error)),
     }
 }
 
@@ -209,7 +175,10 @@ fn listed<T>(moment: &Moment, page: rusqlite::Result<Page<T>>) -> rusqlite::Resu
     responses((status = 200, body = Fleet, description = "All racks with their machines."), Same, Otherwise)
 )]
 async fn fleet(State(site): State<Site>) -> Answer {
-    answer(site, |moment| moment.reading.fleet()).await
+    together(site, "fleet".into(), |moment| {
+        moment.reading.fleet().map(Some)
+    })
+    .await
 }
 
 /// The racks that any event told of, by name.
@@ -241,7 +210,8 @@ async fn racks(State(site): State<Site>) -> Answer {
 )]
 async fn rack(State(site): State<Site>, Path(rack): Path<String>) -> Answer {
     let rack: RackName = named(&rack)?;
-    one(site, move |moment| moment.reading.rack(&rack)).await
+    let name = format!("racks/{rack}");
+    together(site, name, move |moment| moment.reading.rack(&rack)).await
 }
 
 /// The cycles of a rack, the newest first.

@@ -11,7 +11,10 @@ use crate::views::{AsOf, CycleView, Events, Fleet, JobView, List, MachineView, R
 /// A view that says as of when it is true.
 pub(super) trait View: Serialize + Send + 'static {
     /// How it says so.
-    type Moment: Copy + Default + Into<Option<Timestamp>>;
+    type Moment: Copy + Default + Serialize + Into<Option<Timestamp>>;
+
+    /// Whether it says so at its beginning, in a field with this name, and nowhere else.
+    const BEGINS_WITH: Option<&str> = None;
 
     /// Where it says so.
     fn moment(&mut self) -> &mut Self::Moment;
@@ -32,6 +35,8 @@ macro_rules! views {
     ($($view:ty),+) => {
         $(impl View for $view {
             type Moment = AsOf;
+
+            const BEGINS_WITH: Option<&str> = Some("as_of");
 
             fn moment(&mut self) -> &mut AsOf {
                 &mut self.as_of
@@ -64,6 +69,8 @@ impl View for MachineView {
 
 impl<T: Serialize + Send + 'static> View for List<T> {
     type Moment = AsOf;
+
+    const BEGINS_WITH: Option<&str> = Some("as_of");
 
     fn moment(&mut self) -> &mut AsOf {
         &mut self.as_of
