@@ -72,9 +72,27 @@ impl Cluster {
         config: &str,
         own_group: bool,
     ) -> Result<Self, StartError> {
+        Self::start_over(binary, folder, config, own_group, async |ports| {
+            Ok(direct(ports))
+        })
+        .await
+    }
+
+    /// The same, where `lay` says how the nodes reach each other: of the ports on which they listen for each other it
+    /// makes what each has in its `cluster` block besides.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and when `lay` fails.
+    pub async fn start_over(
+        binary: &Binary,
+        folder: &Path,
+        config: &str,
+        own_group: bool,
+        lay: impl AsyncFn([u16; NODES]) -> std::io::Result<[String; NODES]>,
+    ) -> Result<Self, StartError> {
         let mut tries = 1;
         loop {
-            match Self::try_start(binary, folder, config, own_group).await {
+            match Self::try_start(binary, folder, config, own_group, &lay).await {
                 Err(StartError::Start { .. }) if tries < TRIES => tries += 1,
                 ended => return ended,
             }
@@ -86,22 +104,22 @@ impl Cluster {
         folder: &Path,
         config: &str,
         own_group: bool,
+        lay: impl AsyncFn([u16; NODES]) -> std::io::Result<[String; NODES]>,
     ) -> Result<Self, StartError> {
         let failed = |source| StartError::Folder {
             folder: folder.into(),
             source,
         };
         let ports = free_ports().map_err(failed)?;
-        let routes = ports.map(|port| format!("nats-route://127.0.0.1:{port}"));
-        let routes = routes.join(", ");
+        let ways = lay(ports).await.map_err(failed)?;
         let mut servers = Vec::new();
-        for (index, port) in ports.into_iter().enumerate() {
-            let folder = folder.join(name(index));
+        for (index, (port, ways)) in ports.into_iter().zip(ways).enumerate() {
+            let folder = folder.join(node_name(index));
             let file = folder.join("server.conf");
             let text = format!(
                 "{config}\nserver_name: {}\ncluster {{\n  name: racktick\n  listen: \"127.0.0.1:{port}\"\n  \
-                 routes: [{routes}]\n}}\n",
-                name(index)
+                 {ways}\n}}\n",
+                node_name(index)
             );
             std::fs::create_dir_all(&folder)
                 .and_then(|()| std::fs::write(&file, text))
@@ -174,7 +192,7 @@ impl Cluster {
                 continue;
             };
             if let Some(leader) = state.account_details.iter().find_map(&find) {
-                return (0..NODES).find(|index| name(*index) == leader);
+                return (0..NODES).find(|index| node_name(*index) == leader);
             }
         }
         None
@@ -203,8 +221,15 @@ impl Cluster {
     }
 }
 
+/// Every node knows where all of them listen.
+fn direct(ports: [u16; NODES]) -> [String; NODES] {
+    let routes = ports.map(|port| format!("nats-route://127.0.0.1:{port}"));
+    let routes = format!("routes: [{}]", routes.join(", "));
+    std::array::from_fn(|_| routes.clone())
+}
+
 /// The name of a node: `n1`, `n2`, `n3`.
-fn name(index: usize) -> String {
+pub fn node_name(index: usize) -> String {
     format!("n{}", index + 1)
 }
 

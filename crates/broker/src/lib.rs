@@ -5,7 +5,7 @@ mod fetch;
 mod pin;
 mod server;
 
-pub use cluster::{Cluster, NODES};
+pub use cluster::{Cluster, NODES, node_name};
 pub use fetch::{Binary, FetchError};
 pub use pin::VERSION;
 pub use server::{Options, Port, Server, StartError};

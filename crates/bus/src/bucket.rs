@@ -22,7 +22,9 @@ const KEYS: usize = 64;
 /// How many such readers there are at a time.
 const READERS: usize = 4;
 
-/// A bucket whose values are of one type. Reads ask the stream's leader, so they see every write that was confirmed.
+/// A bucket whose values are of one type. Reads see every write that was confirmed before them, but for
+/// [`get_many`](Self::get_many): one value is the leader's, and a list is read from a copy that has all that the leader
+/// had.
 pub struct Bucket<V> {
     bus: Bus,
     name: String,
@@ -114,7 +116,13 @@ impl<V: Record> Bucket<V> {
         let subjects: BTreeSet<String> = keys.into_iter().map(|key| self.subject(&key)).collect();
         let subjects = Vec::from_iter(subjects);
         let chunks: Vec<Vec<String>> = subjects.chunks(KEYS).map(<[String]>::to_vec).collect();
-        let reads = chunks.into_iter().map(|subjects| self.read_last(subjects));
+        let reads = chunks.into_iter().map(async |subjects| {
+            let reader = self
+                .bus
+                .read_each(&self.stream(), subjects, Start::LastOfEach)
+                .await?;
+            self.last_of(reader).await
+        });
         futures_util::stream::iter(reads)
             .buffer_unordered(READERS)
             .try_concat()
@@ -212,7 +220,12 @@ impl<V: Record> Bucket<V> {
     pub async fn written(&self, filter: &str) -> Result<Vec<(String, Timestamp)>, BusError> {
         let reader = self
             .bus
-            .read_heads(&self.stream(), &self.subject(filter), Start::LastOfEach)
+            .read_whole(
+                &self.stream(),
+                &self.subject(filter),
+                Start::LastOfEach,
+                false,
+            )
             .await?;
         let mut keys = reader.to_end().await?;
         keys.retain(|stored| !is_deleted(stored));
@@ -228,18 +241,20 @@ impl<V: Record> Bucket<V> {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn entries(&self, filter: &str) -> Result<BTreeMap<String, Entry<V>>, BusError> {
-        self.read_last(vec![self.subject(filter)]).await
-    }
-
-    /// The newest value of each key under these subjects.
-    async fn read_last(
-        &self,
-        subjects: Vec<String>,
-    ) -> Result<BTreeMap<String, Entry<V>>, BusError> {
         let reader = self
             .bus
-            .read_each(&self.stream(), subjects, Start::LastOfEach)
+            .read_whole(
+                &self.stream(),
+                &self.subject(filter),
+                Start::LastOfEach,
+                true,
+            )
             .await?;
+        self.last_of(reader).await
+    }
+
+    /// The newest value of each key that is read.
+    async fn last_of(&self, reader: Reader) -> Result<BTreeMap<String, Entry<V>>, BusError> {
         let mut entries = BTreeMap::new();
         for stored in reader.to_end().await? {
             let key = self.key(&stored.subject);
@@ -258,7 +273,7 @@ impl<V: Record> Bucket<V> {
     pub async fn changes(&self, start: Start) -> Result<Changes<V>, BusError> {
         let reader = self
             .bus
-            .read(&self.stream(), &self.subject(">"), start)
+            .read_whole(&self.stream(), &self.subject(">"), start, true)
             .await?;
         Ok(Changes {
             bucket: self.clone(),

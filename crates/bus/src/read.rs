@@ -45,6 +45,10 @@ pub struct Reader {
     bodies: bool,
     open: Option<Open>,
     pending: u64,
+    /// No copy of the stream that ends before this message is whole.
+    newest: Option<u64>,
+    /// Since when only copies were found that are not.
+    behind_since: Option<Instant>,
 }
 
 struct Open {
@@ -108,14 +112,32 @@ impl Bus {
         self.read_each(stream, vec![filter.into()], start).await
     }
 
-    /// The same without the messages' bodies.
-    pub(crate) async fn read_heads(
+    /// The same, with or without the messages' bodies, from a copy of the stream that is whole: the reader comes to no
+    /// end before it gave the newest message that was stored when it was opened, as the stream's leader says. With
+    /// replicas a reader is put on any of them, and one that was away is behind until it has caught up. Whoever only
+    /// waits for the [next](Reader::next) message gets it in time either way.
+    pub(crate) async fn read_whole(
         &self,
         stream: &str,
         filter: &str,
         start: Start,
+        bodies: bool,
     ) -> Result<Reader, BusError> {
-        self.open(stream, vec![filter.into()], start, false).await
+        let newest = match start {
+            Start::New => None,
+            _ => self.last_on(stream, filter).await?,
+        };
+        let before = |newest: &Stored| match start {
+            Start::Since(time) => newest.time < time,
+            _ => false,
+        };
+        let mut reader = self
+            .open(stream, vec![filter.into()], start, bodies)
+            .await?;
+        reader.newest = newest
+            .filter(|newest| !before(newest))
+            .map(|newest| newest.sequence);
+        Ok(reader)
     }
 
     /// The same for several filters, of which none may match a subject that another matches.
@@ -148,6 +170,8 @@ impl Bus {
             bodies,
             open: None,
             pending: 0,
+            newest: None,
+            behind_since: None,
         };
         reader.reopen().await?;
         Ok(reader)
@@ -190,12 +214,40 @@ impl Reader {
         loop {
             // While nothing is open, the number is not known.
             if self.pending == 0 && self.open.is_some() {
-                return Ok(None);
+                if !self.is_behind() {
+                    return Ok(None);
+                }
+                self.try_another_copy().await?;
             }
             if let Some(stored) = self.step().await? {
                 return Ok(Some(stored));
             }
         }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.newest.is_some_and(|newest| match self.start {
+            Start::AfterSequence(given) => given < newest,
+            _ => true,
+        })
+    }
+
+    /// Goes on with another consumer, which may be put on another server.
+    async fn try_another_copy(&mut self) -> Result<(), BusError> {
+        let since = *self.behind_since.get_or_insert_with(Instant::now);
+        if since.elapsed() > PATIENCE {
+            return Err(BusError::Unavailable {
+                what: format!("reading from {}", self.stream),
+                description: "every copy that was found is behind the leader's".into(),
+            });
+        }
+        tracing::debug!(
+            stream = self.stream,
+            "this copy is behind, reading on from another"
+        );
+        self.forget().await;
+        tokio::time::sleep(pause(0)).await;
+        self.reopen().await
     }
 
     /// All messages from here on, for ever.
@@ -330,7 +382,7 @@ impl Reader {
     }
 
     /// Lets the broker forget the consumer now instead of later.
-    async fn forget(mut self) {
+    async fn forget(&mut self) {
         if let Some(open) = self.open.take() {
             let subject = format!("$JS.API.CONSUMER.DELETE.{}.{}", self.stream, open.consumer);
             if let Err(error) = self.bus.client.publish(subject, Vec::new().into()).await {

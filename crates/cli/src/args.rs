@@ -147,7 +147,9 @@ impl Command {
             Self::Worker(_) => Some(living::WORKER.0),
             Self::Scheduler => Some(living::SCHEDULER.0),
             Self::Dashboard(arguments) if arguments.command.is_none() => Some(living::DASHBOARD.0),
-            Self::Tick(_) | Self::Rack(_) | Self::Cancel(_) | Self::Dlq(_) => Some("racktick"),
+            Self::Tick(_) | Self::Rack(_) | Self::Cancel(_) | Self::Dlq(_) | Self::Recover(_) => {
+                Some("racktick")
+            }
             _ => None,
         }
     }

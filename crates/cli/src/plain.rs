@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use model::text::turns_or_hides;
+
 /// One line: every character that would not simply be shown is written as `\u001b` is, which is also how JSON has it.
 pub(crate) fn line(text: &str) -> Cow<'_, str> {
     written(text, is_plain)
@@ -35,19 +37,7 @@ fn written(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
 
 /// Whether a character is no command to a terminal, and neither turns nor hides what stands beside it.
 fn is_plain(character: char) -> bool {
-    !character.is_control()
-        && !matches!(
-            character,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
+    !character.is_control() && !turns_or_hides(character)
 }
 
 /// Passes on lines of JSON. JSON itself writes most of these characters so, but not all of them.

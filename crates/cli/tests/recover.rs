@@ -16,6 +16,7 @@ use model::subject::{Subject, stream};
 use model::tag;
 use serde_json::{Value, json};
 use testkit::until;
+use testkit::wire::{Wire, answer};
 use world::{SOON, World};
 
 /// How many jobs of a report led to this.
@@ -66,8 +67,18 @@ async fn claims_come_back_from_testflinger_and_no_machine_gets_a_second_job() {
         3,
         "a dry run changes nothing"
     );
-    let done = place.json(&["recover"]);
+    let collector = Wire::answering(&answer("200 OK", "", "")).await;
+    let mut recover = place.command(&["recover", "--output", "json"]);
+    recover.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    let done = recover.output().unwrap();
+    let done: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!(count(&done, "claim"), 3, "{done}");
+    let spans: String = collector
+        .requests()
+        .into_iter()
+        .map(|sent| sent.body)
+        .collect();
+    assert_eq!(spans.matches("task.wait.watch.").count(), 3, "{spans}");
     assert_eq!(running(&world).await, 3, "a second run finds them");
 
     let _worker = world.worker();

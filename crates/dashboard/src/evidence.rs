@@ -12,6 +12,7 @@ use model::body;
 use model::evidence::{Evidence, Keeping};
 use model::id::JobId;
 use model::subject::{bucket, key};
+use model::text::turns_or_hides;
 use tokio::time::timeout;
 
 /// Longer than any evidence that racktick keeps, in bytes.
@@ -152,14 +153,6 @@ pub fn plain(log: &str) -> String {
         text.extend(last.unwrap_or_default().chars().filter(shown));
     }
     text
-}
-
-/// Whether a character does so to the text beside it.
-fn turns_or_hides(character: char) -> bool {
-    matches!(
-        character,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
-    )
 }
 
 /// The last lines of a text, at most so many.

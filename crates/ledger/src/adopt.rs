@@ -121,7 +121,7 @@ impl Ledger {
         }
         for job in ours.iter().filter(|job| job.verdict.is_none()) {
             let look = submit_task(&record, &planned, &job.machine).first_look();
-            self.arm_look(&look, recovery.at).await?;
+            self.look_now(&look, recovery.at).await?;
         }
         // Where all are over, nothing else will end the cycle.
         self.close(&first.rack, first.cycle).await?;

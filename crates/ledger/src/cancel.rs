@@ -71,7 +71,7 @@ impl Ledger {
             return Ok(Cancelled::Dropped);
         }
         if let Claim::Running(_) = entry.record.claim {
-            self.arm_look(
+            self.look_now(
                 &submit_task(cycle, planned, machine).first_look(),
                 Timestamp::now(),
             )

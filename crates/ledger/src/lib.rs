@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bus::{Bucket, Bus, Entry, Outgoing, Published, Written};
+use futures_util::TryStreamExt;
 use model::cycle::CycleRecord;
 use model::event::Event;
 use model::id::CycleId;
@@ -38,6 +39,9 @@ pub use tick::TickRequest;
 /// How often a compare-and-set is tried again before the message is given back. Many more writers at one machine's
 /// record than this would be a mistake elsewhere.
 const TRIES: usize = 20;
+
+/// Claims that the leader is asked about at a time.
+const CONFIRMED_AT_A_TIME: usize = 32;
 
 /// The records, and the events about them. Cheap to clone.
 #[derive(Clone)]
@@ -152,8 +156,9 @@ impl Ledger {
         ))
     }
 
-    /// Machine records as they were just read, for [`Ledger::recall_machine`]. A machine without a record is remembered
-    /// as such.
+    /// Machine records, read together. One that says that its machine is claimed is the leader's: a machine is left alone
+    /// because of it, and nothing afterwards would find out that it came from a copy of the bucket that is behind. One
+    /// that says idle may be old; it is remembered for [`Ledger::recall_machine`], as is that there is none.
     pub async fn machines_of(
         &self,
         machines: impl IntoIterator<Item = &MachineName>,
@@ -161,15 +166,29 @@ impl Ledger {
         let machines: BTreeSet<&MachineName> = machines.into_iter().collect();
         let keys = machines.iter().map(|machine| key::machine(machine));
         let mut records = self.machines.get_many(keys).await?;
-        let entries = machines.into_iter().map(|machine| {
-            let entry = MachineEntry::of(records.remove(&key::machine(machine)));
+        let mut entries: BTreeMap<MachineName, MachineEntry> = machines
+            .into_iter()
+            .map(|machine| {
+                let entry = MachineEntry::of(records.remove(&key::machine(machine)));
+                (machine.clone(), entry)
+            })
+            .collect();
+        let claimed = entries
+            .iter_mut()
+            .filter(|(_, entry)| entry.record.claim != Claim::Idle);
+        futures_util::stream::iter(claimed.map(Ok))
+            .try_for_each_concurrent(CONFIRMED_AT_A_TIME, async |(machine, entry)| {
+                *entry = self.machine(machine).await?;
+                Ok::<_, LedgerError>(())
+            })
+            .await?;
+        for (machine, entry) in &entries {
             // Only an idle machine is about to be claimed.
             if entry.record.claim == Claim::Idle {
-                self.recent.put(machine, &entry);
+                self.recent.put(machine, entry);
             }
-            (machine.clone(), entry)
-        });
-        Ok(entries.collect())
+        }
+        Ok(entries)
     }
 
     /// Remembers a machine's record as it was just written, for [`Ledger::recall_machine`].

@@ -16,7 +16,8 @@ use crate::Ledger;
 /// A record, or why it cannot be read: always [`BusError::Malformed`].
 pub type Read<V> = Result<V, BusError>;
 
-/// Shows every record of a bucket to `see`, with its key, and keeps none.
+/// Shows every record of a bucket to `see`, with its key, and keeps none. One that is written meanwhile is shown again as
+/// it is then.
 ///
 /// # Errors
 /// When the broker cannot be asked.

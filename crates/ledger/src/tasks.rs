@@ -35,6 +35,14 @@ pub fn submit_task(record: &CycleRecord, planned: &Planned, machine: &MachineNam
     }
 }
 
+/// The same look, which reads the claim for itself.
+fn reading(watch: &Watch) -> Watch {
+    Watch {
+        deadline: None,
+        ..watch.clone()
+    }
+}
+
 /// A look that waits.
 fn held_back(watch: &Watch, due: Timestamp) -> Outgoing {
     let target = Subject::Watch {
@@ -48,11 +56,15 @@ impl Ledger {
     /// Holds a look back until it is due. It replaces the one that was held back before, which may have been armed by
     /// whoever asked to cancel the job: so this look reads the claim for itself, whatever its body says it knows.
     pub async fn arm_look(&self, watch: &Watch, due: Timestamp) -> Result<(), LedgerError> {
-        let watch = Watch {
-            deadline: None,
-            ..watch.clone()
-        };
-        self.bus.publish(held_back(&watch, due)).await?;
+        self.bus.publish(held_back(&reading(watch), due)).await?;
+        Ok(())
+    }
+
+    /// Has the job looked at now, for somebody who works on none of its tasks: whoever cancels it or brings it back. This is
+    /// a part of its cycle's trace.
+    pub async fn look_now(&self, watch: &Watch, now: Timestamp) -> Result<(), LedgerError> {
+        let message = held_back(&reading(watch), now).of_cycle(watch.cycle);
+        self.bus.publish(message).await?;
         Ok(())
     }
 

@@ -20,3 +20,4 @@ pub mod speed;
 pub mod subject;
 pub mod tag;
 pub mod task;
+pub mod text;

@@ -1,6 +1,7 @@
 //! Text of a stranger, made fit for a message: one line, printable, short, without our secrets.
 
 use anstream::adapter::strip_str;
+use model::text::turns_or_hides;
 
 use crate::secrets::{Secrets, without_access_token};
 
@@ -38,11 +39,7 @@ fn without_escapes(text: &str) -> String {
     for line in text.lines() {
         let shown = strip_str(line).flat_map(str::chars);
         clean.extend(shown.map(|character| match character {
-            '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{2069}'
-            | '\u{feff}' => ' ',
-            c if c.is_control() => ' ',
+            c if c.is_control() || turns_or_hides(c) => ' ',
             c => c,
         }));
         clean.push(' ');

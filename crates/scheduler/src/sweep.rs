@@ -102,7 +102,7 @@ impl Sweep {
                 let look = stored.and_then(|stored| Watch::parse(&stored.body).ok());
                 if let Some(look) = look.filter(|look| look.deadline.is_some()) {
                     tracing::warn!(machine.name = %machine, job.id = %job, "nobody had told this job's look of its cancel: looking now");
-                    self.ledger.arm_look(&look, now).await?;
+                    self.ledger.look_now(&look, now).await?;
                     self.tell(Lost::Cancel);
                 }
             }
@@ -138,7 +138,7 @@ impl Sweep {
             };
             tracing::warn!(machine.name = %machine, job.id = %job, "nothing was going to look at this job: looking now");
             let look = submit_task(record, planned, machine).first_look();
-            self.ledger.arm_look(&look, now).await?;
+            self.ledger.look_now(&look, now).await?;
             self.tell(Lost::Look);
         }
         self.unwatched = unwatched.into_iter().map(|(_, _, job)| job).collect();

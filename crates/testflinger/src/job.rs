@@ -213,13 +213,21 @@ impl Testflinger {
         Ok(Some(rest))
     }
 
-    /// State and phases of a job; none for a clean 204, as [`Self::job`].
+    /// State and phases of a job; none for a clean 204, as [`Self::job`]. What the device said of itself becomes a part of
+    /// events: it has no value behind a name that tells a secret, as what is kept of [logs](Self::logged).
     pub async fn result(&self, job_id: &str) -> Result<Option<JobResult>, TestflingerError> {
         const DOING: &str = "read the result of the job";
         let cap = self.http.limits().result_bytes;
         let written: Option<Written> = self
             .stored(DOING, "result", &["v1", "result", job_id], cap)
             .await?;
+        let written = written.map(|written| Written {
+            device_info: written.device_info.filter(is_short).map(|info| {
+                let (_, info) = self.http.field_without_secrets("device_info", info);
+                info
+            }),
+            ..written
+        });
         Ok(written.map(JobResult::from))
     }
 

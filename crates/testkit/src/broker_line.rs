@@ -71,7 +71,7 @@ struct State {
 }
 
 /// What the line does with a message.
-enum Fate {
+pub(crate) enum Fate {
     Passes,
     Vanishes,
     /// The connection ends, and the message with it.
@@ -234,7 +234,7 @@ async fn carry(client: TcpStream, broker: String, state: Arc<Mutex<State>>) {
 }
 
 /// Passes one direction on, message by message, as each one's first line decides.
-async fn pass(
+pub(crate) async fn pass(
     mut from: impl AsyncBufRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     decide: impl Fn(&str) -> Fate,
@@ -247,7 +247,7 @@ async fn pass(
         }
         let line = String::from_utf8_lossy(&message).into_owned();
         let payload = match line.split_ascii_whitespace().next() {
-            Some("PUB" | "HPUB" | "MSG" | "HMSG") => line
+            Some("PUB" | "HPUB" | "MSG" | "HMSG" | "RMSG") => line
                 .split_ascii_whitespace()
                 .last()
                 .and_then(|size| size.parse::<usize>().ok()),

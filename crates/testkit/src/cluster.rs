@@ -5,8 +5,10 @@ use std::time::Duration;
 use broker::NODES;
 use bus::Bus;
 use bus::topology::{Retention, Topology, setup};
+use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::routes::Routes;
 use crate::{LIMITS, binary, connect, prepare};
 
 /// Longer than an election takes, on a machine with other things to do.
@@ -15,6 +17,7 @@ const ELECTION: Duration = Duration::from_secs(60);
 /// A cluster of three nats-servers, with stores of their own.
 pub struct Cluster {
     cluster: broker::Cluster,
+    routes: Option<Routes>,
     // Declared later, so that the servers end before their folder is removed.
     _folder: TempDir,
 }
@@ -27,13 +30,45 @@ impl Cluster {
     pub async fn start() -> Self {
         prepare();
         let folder = tempfile::tempdir().expect("a folder for the cluster");
-        let cluster = broker::Cluster::start(&binary().await, folder.path(), LIMITS, false)
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
+        let cluster = broker::Cluster::start(&binary().await, folder.path(), LIMITS, false).await;
+        Self::of(cluster, folder, None)
+    }
+
+    /// Starts one of which a node can be [held back](Self::hold_back).
+    pub async fn start_over_lines() -> Self {
+        prepare();
+        let folder = tempfile::tempdir().expect("a folder for the cluster");
+        let routes = Routes::default();
+        let lay = async |ports| routes.lay(ports).await;
+        let binary = binary().await;
+        let cluster = broker::Cluster::start_over(&binary, folder.path(), LIMITS, false, lay).await;
+        Self::of(cluster, folder, Some(routes))
+    }
+
+    fn of(
+        cluster: Result<broker::Cluster, broker::StartError>,
+        folder: TempDir,
+        routes: Option<Routes>,
+    ) -> Self {
         Self {
-            cluster,
+            cluster: cluster.unwrap_or_else(|error| panic!("{error}")),
+            routes,
             _folder: folder,
         }
+    }
+
+    /// From now on a node that does not lead the stream hears nothing of it any more, and keeps the copy that it has.
+    /// Clients find it well: it takes part in everything else, and what is read there is read from that copy.
+    pub async fn hold_back(&self, node: usize, stream: &str) {
+        let routes = self.routes.as_ref().expect("it was started over lines");
+        let client = async_nats::connect(self.url(node)).await;
+        let client = client.expect("the node is reached");
+        let info = client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into());
+        let info = info.await.expect("the stream's leader answers");
+        let info: Value = serde_json::from_slice(&info.payload).expect("the answer is JSON");
+        let group = info["cluster"]["raft_group"].as_str();
+        let group = group.expect("a stream with replicas has a group");
+        routes.hold_back(broker::node_name(node), group.into());
     }
 
     /// Where clients connect: all three addresses, with commas between.

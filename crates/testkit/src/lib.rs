@@ -3,6 +3,7 @@
 mod broker_line;
 mod cluster;
 mod late_line;
+mod routes;
 pub mod wire;
 
 use std::path::{Path, PathBuf};

@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
 #[derive(Default)]
 struct Targets {
     /// Cycles, each with those of its machines that have no outcome.
-    open: Vec<(CycleRecord, Vec<MachineName>)>,
+    open: BTreeMap<CycleId, (CycleRecord, Vec<MachineName>)>,
     /// Ticks that wait for their next attempt, with the subject each waits on.
     waiting: Vec<(String, Tick)>,
     /// What cannot be read, by its key or subject, and why. It may be something to cancel.
@@ -86,7 +86,7 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit
     let targets = targets(arguments, &ledger).await?;
     let open: usize = targets
         .open
-        .iter()
+        .values()
         .map(|(_, machines)| machines.len())
         .sum();
     let waiting = targets.waiting.len();
@@ -117,7 +117,7 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit
     let (ledger, request) = (&ledger, &request);
     let open = targets
         .open
-        .iter()
+        .values()
         .flat_map(|(cycle, machines)| machines.iter().map(move |machine| (cycle, machine)));
     let mut cancels = stream::iter(open)
         .map(|(cycle, machine)| async move {
@@ -206,9 +206,7 @@ async fn by_id(ledger: &Ledger, cycle: CycleId, job: JobId) -> anyhow::Result<Ta
             .filter(|machine| is_meant(machine))
             .cloned()
             .collect();
-        if !machines.is_empty() {
-            targets.open.push((record, machines));
-        }
+        targets.set(record, machines);
     })
     .await?;
     if is_known {
@@ -221,16 +219,23 @@ async fn by_id(ledger: &Ledger, cycle: CycleId, job: JobId) -> anyhow::Result<Ta
 }
 
 impl Targets {
+    /// A cycle with those of its machines that are to be cancelled, in the place of what it was when it was read before.
+    fn set(&mut self, cycle: CycleRecord, machines: Vec<MachineName>) {
+        if machines.is_empty() {
+            self.open.remove(&cycle.cycle);
+        } else {
+            self.open.insert(cycle.cycle, (cycle, machines));
+        }
+    }
+
     /// A cycle, if any of its machines has no outcome.
     fn add(&mut self, key: &str, cycle: Read<CycleRecord>) {
         let cycle = match cycle {
             Ok(cycle) => cycle,
             Err(error) => return self.skip(format!("cycle {key}"), &error),
         };
-        let machines: Vec<MachineName> = cycle.open().cloned().collect();
-        if !machines.is_empty() {
-            self.open.push((cycle, machines));
-        }
+        let machines = cycle.open().cloned().collect();
+        self.set(cycle, machines);
     }
 
     /// Ticks that wait for their next attempt.

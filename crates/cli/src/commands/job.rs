@@ -1,5 +1,7 @@
 //! `racktick job`: one job, from the events about its machine.
 
+use std::collections::BTreeMap;
+
 use bus::Start;
 use clap::Args;
 use dashboard::evidence::Found;
@@ -95,7 +97,7 @@ fn unheard(found: &Candidate) -> String {
 
 /// The job that is meant. Its id follows from its cycle and machine, which the cycles' records have.
 async fn find(ledger: &Ledger, prefix: &Prefix) -> anyhow::Result<Candidate> {
-    let mut found: Vec<Candidate> = Vec::new();
+    let mut found = BTreeMap::new();
     stored::each(ledger.cycles(), |_, cycle: Read<CycleRecord>| {
         let Ok(CycleRecord {
             fate: Fate::Planned(planned),
@@ -110,16 +112,19 @@ async fn find(ledger: &Ledger, prefix: &Prefix) -> anyhow::Result<Candidate> {
         for machine in planned.deploy.into_keys() {
             let job = JobId::of(cycle, &machine);
             if prefix.fits(&job) {
-                found.push(Candidate {
+                let outcome = outcomes.get(&machine).cloned();
+                let candidate = Candidate {
                     job,
-                    outcome: outcomes.get(&machine).cloned(),
+                    outcome,
                     machine,
                     since: ticked_at,
-                });
+                };
+                found.insert(job, candidate);
             }
         }
     })
     .await?;
+    let mut found: Vec<Candidate> = found.into_values().collect();
     if found.is_empty() {
         found = find_in_events(ledger, prefix).await?;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use ledger::{Adoption, Ledger, Recovery, RemoteJob};
+use ledger::{Adoption, Recovery, RemoteJob};
 use model::id::{CycleId, JobId};
 use model::name::{MachineName, RackName};
 use model::rack::RackRecord;
@@ -84,7 +84,7 @@ struct Found {
 pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit> {
     let config = &app.config;
     let testflinger = config.testflinger()?;
-    let ledger = Ledger::new(app.bus().await?);
+    let ledger = app.ledger(app.bus().await?);
     let policy = plan::speed::shorten(config.policy.clone(), config.speed);
     let recovery = Recovery {
         by: person::name(),

@@ -158,8 +158,9 @@ async fn waiting(
 ) -> anyhow::Result<Vec<Decided>> {
     let mut waiting = Vec::new();
     let mut see = |_: &str, cycle: Read<CycleRecord>| {
-        if let Ok(cycle) = cycle
-            && let Fate::Planned(planned) = &cycle.fate
+        let Ok(cycle) = cycle else { return };
+        waiting.retain(|seen: &Decided| seen.decision.cycle != cycle.cycle);
+        if let Fate::Planned(planned) = &cycle.fate
             && let Some(due_at) = planned.deploy.get(machine)
             && !cycle.outcomes.contains_key(machine)
         {

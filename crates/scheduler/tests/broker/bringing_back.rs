@@ -39,6 +39,8 @@ async fn a_lost_look_comes_back_after_two_passes() {
     assert!(began.elapsed() >= 2 * SETTLE, "{:?}", began.elapsed());
     let task = Watch::parse(&look.body).unwrap();
     assert_eq!((task.job, task.look), (job(&record, "m1"), 0));
+    let trace = record.cycle.traceparent();
+    assert_eq!(look.header("traceparent"), Some(trace.as_str()));
     // The other job has its look still, the one it had.
     let kept = Subject::WaitWatch(job(&record, "m2")).to_string();
     let kept = stage.bus.last_on(stream::TASK, &kept).await.unwrap();

@@ -3,7 +3,7 @@
 //!
 //! | span | from, to | made by |
 //! | --- | --- | --- |
-//! | `publish` | a tick by hand, and what is brought back | whoever publishes it: a person's program, the dashboard, a scheduler |
+//! | `publish` | a tick by hand, the look at what is cancelled, and what is brought back | whoever publishes it: a person's program, the dashboard, a scheduler |
 //! | `cycle` | the tick, the last outcome | whoever publishes the cycle's end |
 //! | `job` | the submit, the verdict | whoever publishes the verdict |
 //! | `tick`, `submit`, `watch` | one delivery of a task | the worker that had it |

@@ -80,6 +80,14 @@ async fn what_is_kept_of_a_result_has_no_value_behind_a_name_that_tells_a_secret
         })
     );
     assert_eq!(logged.output[&Phase::Provision].end, "token: ***\nfailed\n");
+    // What becomes a part of events is no other.
+    let result = testflinger.result(JOB).await.unwrap().unwrap();
+    assert_eq!(
+        result.device_info,
+        Some(json!({
+            "agent_name": "node1", "bmc": [{"user": "ann", "password": "***"}], "says": "the password: ***",
+        }))
+    );
 }
 
 #[tokio::test]

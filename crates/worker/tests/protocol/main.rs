@@ -12,6 +12,7 @@ mod submit_answers;
 mod submit_doubt;
 mod submit_recalled;
 mod tick;
+mod tick_behind;
 mod tick_names;
 mod tick_slots;
 mod tick_trouble;
