@@ -41,9 +41,6 @@ pub(crate) async fn listen(address: Option<SocketAddr>) -> anyhow::Result<Option
 pub(crate) fn serve(listener: TcpListener, metrics: Metrics, bus: Bus) -> anyhow::Result<Serving> {
     let address = listener.local_addr()?;
     tracing::info!(%address, "metrics are served");
-    Ok(Serving(tokio::spawn(async move {
-        if let Err(error) = telemetry::serve(metrics, bus, listener, pending()).await {
-            tracing::error!(%error, "metrics are served no more");
-        }
-    })))
+    let serving = telemetry::serve(metrics, bus, listener, pending());
+    Ok(Serving(tokio::spawn(serving)))
 }

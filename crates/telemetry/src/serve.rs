@@ -1,7 +1,6 @@
 //! Metrics and health over HTTP.
 
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 
 use axum::Router;
@@ -11,6 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bus::Bus;
+use server::Limits;
 use tokio::net::TcpListener;
 
 use crate::metrics::Metrics;
@@ -20,23 +20,18 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// Answers `/metrics`, `/healthz` and `/readyz` until `shutdown` resolves. Alive is whoever answers; ready is whoever is
 /// connected to the broker.
-///
-/// # Errors
-/// When the listener fails.
 pub async fn serve(
     metrics: Metrics,
     bus: Bus,
     listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+    shutdown: impl Future<Output = ()>,
+) {
     let routes = Router::new()
         .route("/metrics", get(answer))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .with_state((Arc::new(metrics), bus));
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(shutdown)
-        .await
+    server::run(listener, routes, Limits::default(), shutdown).await;
 }
 
 async fn answer(State((metrics, bus)): State<(Arc<Metrics>, Bus)>) -> Response {

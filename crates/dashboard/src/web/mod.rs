@@ -19,11 +19,11 @@ mod turns;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use server::Limits;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -39,7 +39,7 @@ pub use site::{Site, Sources};
 /// not keep the process.
 ///
 /// # Errors
-/// When the listener fails.
+/// When the listener has no address.
 pub async fn serve(
     site: Site,
     listener: TcpListener,
@@ -78,11 +78,10 @@ pub async fn serve(
         .layer(compression::layer())
         .layer(from_fn(guard::headers))
         .with_state(site);
-    let pages = pages.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, pages)
-        .with_graceful_shutdown(async move {
-            shutdown.await;
-            ending.send_replace(true);
-        })
-        .await
+    let shutdown = async move {
+        shutdown.await;
+        ending.send_replace(true);
+    };
+    server::run(listener, pages, Limits::default(), shutdown).await;
+    Ok(())
 }
