@@ -149,7 +149,7 @@ async fn together<T: View>(
     match found.await {
         Ok(Some(told)) => Ok(told.into_response()),
         Ok(None) => Err(nothing_told()),
-        Err(error) => Err(Problem::broken(&*error)),
+        Err(error) => Err(Problem::broken(&error)),
     }
 }
 
