@@ -218,6 +218,7 @@ impl Reader {
                     return Ok(None);
                 }
                 self.try_another_copy().await?;
+                continue;
             }
             if let Some(stored) = self.step().await? {
                 return Ok(Some(stored));
@@ -232,8 +233,17 @@ impl Reader {
         })
     }
 
-    /// Goes on with another consumer, which may be put on another server.
+    /// Goes on with another consumer, which may be put on another server, unless what was missed is gone by now.
     async fn try_another_copy(&mut self) -> Result<(), BusError> {
+        let mut newest = None;
+        for filter in &self.filters {
+            let last = self.bus.last_on(&self.stream, filter).await?;
+            newest = newest.max(last.map(|last| last.sequence));
+        }
+        self.newest = self.newest.min(newest);
+        if !self.is_behind() {
+            return Ok(());
+        }
         let since = *self.behind_since.get_or_insert_with(Instant::now);
         if since.elapsed() > PATIENCE {
             return Err(BusError::Unavailable {

@@ -137,6 +137,21 @@ async fn entries_and_single_reads_agree() {
 }
 
 #[tokio::test]
+async fn a_list_ends_although_its_newest_entry_is_gone_meanwhile() {
+    let broker = Broker::start().await;
+    let bus = broker.bus().await;
+    let cycles: Bucket<Claim> = bus.bucket("cycles");
+    for key in ["r1.a", "r1.b"] {
+        cycles.create(key, &claim(1)).await.unwrap();
+    }
+    let mut changes = cycles.changes(Start::LastOfEach).await.unwrap();
+    assert_eq!(bus.purge("KV_cycles", "$KV.cycles.r1.b").await.unwrap(), 1);
+    let first = changes.next_stored().await.unwrap().unwrap();
+    assert_eq!(first.key, "r1.a");
+    assert_eq!(changes.next_stored().await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_value_that_does_not_parse_is_an_error_that_names_it() {
     let broker = Broker::start().await;
     let bus = broker.bus().await;
