@@ -7,12 +7,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
 use std::path::Path;
+use std::time::Duration;
 
 use dashboard::history::{History, HistoryError};
 use dashboard::portable::{ExportError, ImportError, Imported, export, import};
 use jiff::Timestamp;
-use model::action::{Action, Deed, RackEvent};
-use model::event::Fact;
+use model::action::{Action, Deed, Letter, RackEvent};
+use model::event::{Event, Fact, Job};
+use model::id::JobId;
+use model::name::MachineName;
+use model::outcome::SkipReason;
 use rusqlite::Connection;
 use support::story::{Size, Teller};
 use support::{now, rows, spoil, write};
@@ -360,4 +364,54 @@ fn a_file_that_others_may_be_at_work_on_is_left_as_it_is() {
         }
     }
     assert!(!folder.path().join("history.db.aside-1").exists());
+}
+
+/// Whoever may publish events could otherwise end every follower for as long as the stream keeps one.
+#[test]
+fn no_number_of_an_event_is_too_large_to_be_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let (history, mut writer) = History::open(&folder.path().join("history.db")).unwrap();
+    let story = Teller::new(1).story(SIZE);
+    let with = |fact: Fact| Event {
+        fact,
+        ..story[0].clone()
+    };
+    let (rack, cycle) = (story[0].rack.clone(), story[0].cycle);
+    let machine = MachineName::new("m1").unwrap();
+    let job = JobId::of(cycle, &machine);
+    let most = SkipReason::ALL.iter().map(|reason| (*reason, usize::MAX));
+    let planned = with(Fact::CyclePlanned {
+        deploy: usize::MAX,
+        skip: most.collect(),
+        deploy_by: Timestamp::MAX,
+        spread: Duration::MAX,
+    });
+    let doubled = with(Fact::JobDoubled {
+        job: Job { machine, job },
+        entries: usize::MAX,
+    });
+    let letter = Letter {
+        number: u64::MAX,
+        subject: "rack.tick".into(),
+        reason: "nobody reads it".into(),
+        at: now(),
+    };
+    let replayed = RackEvent {
+        rack: rack.clone(),
+        action: Action {
+            at: Timestamp::MIN,
+            by: "ann".into(),
+            why: String::new(),
+            deed: Deed::Replayed { letter },
+        },
+    };
+    let learnt = writer.fold(&[planned, doubled], &[replayed]).unwrap();
+    assert_eq!(learnt, 3);
+    let known = history.read(|reading| {
+        let doubled = reading.job(job)?.and_then(|view| view.job.doubled);
+        let actions = reading.rack(&rack)?.map(|view| view.actions.len());
+        let deploy = reading.cycle(cycle)?.and_then(|view| view.cycle.deploy);
+        Ok((doubled.is_some(), actions, deploy.is_some()))
+    });
+    assert_eq!(known.unwrap(), (true, Some(1), true));
 }

@@ -18,7 +18,7 @@ use crate::history::{Batch, HistoryError, Position, Retention, Writer};
 use start::Decision;
 use thread::{Order, WriterThread};
 
-/// At most so many messages are written in one transaction.
+/// At most so many events are written in one transaction.
 const AT_ONCE: usize = 4096;
 
 /// How often it is seen whether the stream is still the one that is followed, and noted that all of it was.
@@ -204,7 +204,8 @@ impl Follower {
             tokio::select! {
                 stored = reader.next() => {
                     self.gather(&stored?);
-                    if reader.pending() == 0 || self.gathered.len() >= AT_ONCE {
+                    let gathered = self.gathered.len() + self.actions.len();
+                    if reader.pending() == 0 || gathered >= AT_ONCE {
                         self.hand_over(&reader).await?;
                     }
                 }

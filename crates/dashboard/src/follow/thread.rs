@@ -3,6 +3,7 @@
 use std::thread;
 
 use jiff::Timestamp;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{FollowError, Progress};
@@ -15,7 +16,7 @@ const WAITING: usize = 2;
 pub(super) enum Order {
     /// Fold these events in. The stream held so many messages more.
     Write { batch: Batch, pending: u64 },
-    /// Forget what happened before this time.
+    /// Forget what happened before this time, while there is nothing to write.
     Forget { before: Timestamp },
 }
 
@@ -52,7 +53,7 @@ impl WriterThread {
         self.end().await.and(Err(FollowError::Writer))
     }
 
-    /// Waits until all orders are carried out. Why it ended is told once.
+    /// Waits until everything is written. Why it ended is told once.
     pub(super) async fn end(&mut self) -> Result<(), FollowError> {
         self.orders = None;
         match self.ended.take() {
@@ -84,7 +85,8 @@ fn carry_out(
     progress: &watch::Sender<Progress>,
 ) -> Result<(), HistoryError> {
     let mut is_whole = false;
-    while let Some(order) = orders.blocking_recv() {
+    let mut to_forget = None;
+    while let Some(order) = next(&mut orders, to_forget) {
         match order {
             Order::Write { batch, pending } => {
                 let now = Timestamp::now();
@@ -100,8 +102,110 @@ fn carry_out(
                     progress.learnt += u64::try_from(learnt).unwrap_or(u64::MAX);
                 });
             }
-            Order::Forget { before } => while writer.forget(before)? > 0 {},
+            Order::Forget { before } => {
+                to_forget = (writer.forget(before)? > 0).then_some(before);
+            }
         }
     }
     Ok(())
+}
+
+/// The next order; while none waits and there is more to forget, that. There may be much of it and it is not urgent:
+/// neither what is learnt nor the end waits for it.
+fn next(orders: &mut mpsc::Receiver<Order>, to_forget: Option<Timestamp>) -> Option<Order> {
+    let Some(before) = to_forget else {
+        return orders.blocking_recv();
+    };
+    match orders.try_recv() {
+        Ok(order) => Some(order),
+        Err(TryRecvError::Empty) => Some(Order::Forget { before }),
+        Err(TryRecvError::Disconnected) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::SignedDuration;
+    use model::cycle::Origin;
+    use model::event::{Event, Fact};
+    use model::id::CycleId;
+    use model::name::RackName;
+
+    use super::*;
+    use crate::history::{History, Position};
+
+    /// More than are forgotten at once.
+    const CYCLES: usize = 100;
+
+    fn nothing() -> Batch {
+        Batch {
+            events: Vec::new(),
+            actions: Vec::new(),
+            ignored: 0,
+            position: Position {
+                stream_created: Timestamp::UNIX_EPOCH,
+                sequence: 1,
+                stored_at: None,
+            },
+        }
+    }
+
+    fn cycles() -> Vec<Event> {
+        let rack = RackName::new("r1").unwrap();
+        let slots = (0..CYCLES as i64).map(SignedDuration::from_hours);
+        slots
+            .map(|after| Timestamp::UNIX_EPOCH + after)
+            .map(|slot| Event {
+                time: slot,
+                rack: rack.clone(),
+                cycle: CycleId::of_slot(&rack, slot),
+                fact: Fact::CycleStarted {
+                    origin: Origin::Slot { slot },
+                },
+            })
+            .collect()
+    }
+
+    fn left(history: &History) -> usize {
+        let cycles = history.read(|reading| reading.cycles(None, None, CYCLES));
+        cycles.unwrap().items.len()
+    }
+
+    #[test]
+    fn neither_what_is_learnt_nor_the_end_waits_until_all_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (history, mut writer) = History::open(&folder.path().join("history.db")).unwrap();
+        writer.fold(&cycles(), &[]).unwrap();
+        let (orders, waiting) = mpsc::channel(WAITING);
+        let before = Timestamp::now();
+        orders.try_send(Order::Forget { before }).unwrap();
+        let write = Order::Write {
+            batch: nothing(),
+            pending: 0,
+        };
+        orders.try_send(write).unwrap();
+        drop(orders);
+        let (told, progress) = watch::channel(Progress::default());
+        carry_out(&mut writer, waiting, &told).unwrap();
+        assert!(progress.borrow().at.is_some(), "it is written");
+        let left = left(&history);
+        assert!((1..CYCLES).contains(&left), "{left}");
+    }
+
+    #[tokio::test]
+    async fn all_is_forgotten_in_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let (history, mut writer) = History::open(&folder.path().join("history.db")).unwrap();
+        writer.fold(&cycles(), &[]).unwrap();
+        let mut thread = WriterThread::start(writer, watch::channel(Progress::default()).0);
+        let before = Timestamp::now();
+        thread.order(Order::Forget { before }).await.unwrap();
+        testkit::until(Duration::from_secs(30), "all is forgotten", async || {
+            left(&history) == 0
+        })
+        .await;
+        thread.end().await.unwrap();
+    }
 }

@@ -170,7 +170,7 @@ impl<'c> Fold<'c> {
         let (rack, action) = (event.rack.as_str(), &event.action);
         let (id, what, at) = (event.id(), action.deed.word(), nanos(action.at));
         let kind = format!("rack.{what}");
-        let letter = action.deed.letter().map(|letter| letter.number);
+        let letter = action.deed.letter().map(|letter| number(letter.number));
         let body = event.to_json();
         let written = self.action.execute(params![
             id, rack, what, at, action.by, action.why, letter, body
@@ -209,7 +209,7 @@ impl<'c> Fold<'c> {
                 params![
                     cycle,
                     at,
-                    deploy,
+                    number(*deploy),
                     json(skip),
                     nanos(*deploy_by),
                     span_nanos(*spread)
@@ -313,7 +313,7 @@ impl<'c> Fold<'c> {
             Fact::JobDoubled { entries, .. } => self.set_job(
                 "doubled_at, entries",
                 "?5, ?6",
-                params![cycle, machine, id, rack, at, entries],
+                params![cycle, machine, id, rack, at, number(*entries)],
             ),
             Fact::JobRejected {
                 status, message, ..
@@ -424,6 +424,12 @@ fn word(event: &Event) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// A number for the file. One beyond its range becomes the greatest there is: an event that could not be written would
+/// be met again at every start.
+fn number(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
 }
 
 fn json(value: &impl Serialize) -> String {

@@ -279,7 +279,10 @@ impl Reading<'_> {
             (None, CycleState::Running) => {
                 let counts = self.count(cycle)?;
                 let all: usize = counts.outcomes.values().sum();
-                let expected = deploy.unwrap_or(0) + planned.values().sum::<usize>();
+                // The numbers are an event's.
+                let expected = planned
+                    .values()
+                    .fold(deploy.unwrap_or(0), |sum, count| sum.saturating_add(*count));
                 (counts, expected.saturating_sub(all))
             }
             (None, _) => (Counts::default(), 0),

@@ -15,9 +15,10 @@ use bus::{Bus, Outgoing};
 use dashboard::follow::{FollowError, Progress, follow};
 use dashboard::history::{History, HistoryError, Retention};
 use dashboard::portable::{export, import};
+use futures_util::{StreamExt, stream};
 use jiff::SignedDuration;
 use model::event::Event;
-use model::subject::stream;
+use model::subject::stream::EVENTS;
 use rusqlite::Connection;
 use support::rows;
 use support::story::{Size, Teller};
@@ -73,7 +74,7 @@ impl Following {
 
     /// Waits until the file knows the message with this number, of the present stream.
     async fn reach(&mut self, bus: &Bus) {
-        let state = bus.stream_state(stream::EVENTS).await.unwrap();
+        let state = bus.stream_state(EVENTS).await.unwrap();
         let there = self.progress.wait_for(|progress| {
             progress.position.is_some_and(|position| {
                 position.stream_created == state.created && position.sequence >= state.last
@@ -112,15 +113,19 @@ impl Files {
     }
 }
 
+/// Publishes events, many at a time: they may come in any order.
 async fn publish(bus: &Bus, events: &[Event]) {
-    for event in events {
+    const AT_A_TIME: usize = 64;
+    let publish = async |event: &Event| {
         // Without an id: what the broker would fold is to reach the reader.
         let message = Outgoing::new(event.subject(), event.to_json());
         let published = testkit::until(DEADLINE, "an event is published", async || {
             bus.publish(message.clone()).await.is_ok()
         });
         published.await;
-    }
+    };
+    let events = stream::iter(events);
+    events.for_each_concurrent(AT_A_TIME, publish).await;
 }
 
 #[tokio::test]
@@ -216,7 +221,7 @@ async fn a_stream_that_was_set_back_is_followed_from_its_beginning() {
     let (first, second) = events.split_at(events.len() / 2);
     let followed = files.path("followed.db");
     // The file has followed a stream of that creation time further than it reaches now.
-    let state = bus.stream_state(stream::EVENTS).await.unwrap();
+    let state = bus.stream_state(EVENTS).await.unwrap();
     let (_, mut writer) = History::open(&followed).unwrap();
     let batch = dashboard::history::Batch {
         events: first.to_vec(),
