@@ -164,7 +164,9 @@ impl Keeper {
             changes.see();
             let make = Arc::clone(&page);
             let sections = self.site.ask_for(Arc::clone(&visitor), move |moment| {
-                Ok(make(moment)?.map(|page| Made::new(at, pages::sections(moment, page))))
+                let page = make(moment)?;
+                let sections = page.map(|page| pages::sections(moment, page)).transpose()?;
+                Ok(sections.map(|sections| Made::new(at, sections)))
             });
             let made = match sections.await {
                 Ok(Some(made)) => made,

@@ -88,8 +88,9 @@ impl Dashboard {
             schedules: schedules.1,
             broker: standing.1,
             claims: claims.1,
-            ledger: ledger.clone(),
-            testflinger: "http://testflinger.example".into(),
+            ledger: watch::channel(Some(ledger.clone())).1,
+            testflinger: "http://testflinger.example/".into(),
+            maas: Some("http://maas.example/MAAS/".into()),
         };
         let site = Site::new(sources, access);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

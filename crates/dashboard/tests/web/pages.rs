@@ -211,6 +211,51 @@ async fn whoever_cannot_hear_of_the_broker_says_since_when() {
 }
 
 #[tokio::test]
+async fn no_events_for_long_is_said_on_every_page() {
+    let dashboard = Dashboard::told(7).await;
+    for page in ["/", "/trends", "/system"] {
+        let page = dashboard.page(page).await;
+        // What this dashboard was told is of another month.
+        assert!(
+            page.contains("No events for") && page.contains(" days, since <time"),
+            "{page}"
+        );
+    }
+    dashboard.progress.send_replace(Progress::default());
+    let page = dashboard.page("/").await;
+    assert!(
+        !page.contains("No events for") && page.contains("data-as-of"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn machines_and_jobs_lead_to_testflinger_and_maas() {
+    let dashboard = Dashboard::told(3).await;
+    let fleet = dashboard.json("/api/v1/fleet").await;
+    let machine = first(&fleet, "/racks/0/cells/0/machine");
+    let page = dashboard.page(&format!("/machines/{machine}")).await;
+    for address in [
+        format!("http://testflinger.example/agents/{machine}"),
+        format!("http://maas.example/MAAS/r/machines?hostname=%3D{machine}"),
+    ] {
+        assert!(
+            page.contains(&format!("href=\"{address}\"")),
+            "{address} in {page}"
+        );
+    }
+    let jobs = dashboard
+        .json("/api/v1/events?kind=job.finished&limit=1")
+        .await;
+    let job = first(&jobs, "/items/0/job");
+    let page = dashboard.page(&format!("/jobs/{job}")).await;
+    assert!(
+        page.contains(&format!("href=\"http://testflinger.example/jobs/{job}\"")),
+        "{page}"
+    );
+}
+
+#[tokio::test]
 async fn what_strangers_wrote_is_text() {
     let hostile = "<script>alert(1)</script>\u{202e}";
     let rack = RackName::new("r0").unwrap();

@@ -61,6 +61,14 @@ function put(change) {
   again?.focus({ preventScroll: true });
 }
 
+// Live is what the dashboard itself knows to be true now: it may answer, and not have heard of the broker for long.
+function sayHow() {
+  const old = parts.querySelector("#standing [data-as-of]");
+  if (!old) say("live", "live");
+  else if (!old.dataset.asOf) say("stale", "stale");
+  else say("stale", `stale, as of ${clock(new Date(old.dataset.asOf))}`);
+}
+
 function know(root) {
   for (const part of root.children) known.set(part.id, part.outerHTML);
 }
@@ -104,11 +112,11 @@ function listen() {
   const now = (event) => {
     heard = Date.now();
     stand = event.lastEventId || stand;
-    say("live", "live");
+    sayHow();
   };
   source.onopen = now;
-  source.addEventListener("section", (event) => { now(event); replace(event.data); });
-  source.addEventListener("all", (event) => { now(event); replaceAll(event.data); });
+  source.addEventListener("section", (event) => { replace(event.data); now(event); });
+  source.addEventListener("all", (event) => { replaceAll(event.data); now(event); });
   // The server ends the stream when it ends itself; a page that is gone is no longer sent. Either way it is tried again.
   source.onerror = () => {
     say("stale", `stale: the dashboard does not answer, as of ${clock(heard)}`);
