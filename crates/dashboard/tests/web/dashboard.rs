@@ -201,8 +201,10 @@ impl Live {
     /// The next event's name and data; `None` when the stream ended.
     pub(crate) async fn next(&mut self) -> Option<(String, String)> {
         loop {
-            // A line with a colon in front keeps the connection alive.
             let message = self.message().await?;
+            if message == "event: here\ndata:" {
+                continue;
+            }
             if let Some(name) = message.strip_prefix("event: ") {
                 let (name, data) = name.split_once('\n').unwrap();
                 return Some((name.to_owned(), data.replace("data: ", "")));
@@ -225,7 +227,7 @@ impl Live {
     }
 
     /// The next lines that belong together.
-    async fn message(&mut self) -> Option<String> {
+    pub(crate) async fn message(&mut self) -> Option<String> {
         loop {
             if let Some((message, rest)) = self.text.split_once("\n\n") {
                 let (message, rest) = (message.to_owned(), rest.to_owned());
