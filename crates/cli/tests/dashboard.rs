@@ -94,6 +94,15 @@ async fn it_says_where_it_listens_and_ends_when_it_is_told_to() {
         .bearer_auth(&token);
     assert_eq!(fleet.send().await.unwrap().status(), StatusCode::OK);
 
+    let second = place
+        .run(&["dashboard", "--listen", "127.0.0.1:0"])
+        .with_code(1);
+    assert!(
+        second
+            .stderr
+            .contains("another process writes the history file racktick-history.sqlite"),
+        "{second:?}"
+    );
     // A page that is left open.
     let open = client.get(format!("{url}/")).bearer_auth(&token);
     let mut open = open
@@ -319,6 +328,21 @@ fn a_history_is_taken_out_and_put_in() {
 
     let exported = place.json(&["history", "export", "out.jsonl"]);
     assert_eq!(exported["events"], 1);
+    let pipe = place.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).unwrap()
+    });
+    place.run(&["history", "export", "pipe"]).with_code(0);
+    assert!(!pipe.is_file(), "the pipe was replaced");
+    assert!(
+        reader
+            .join()
+            .unwrap()
+            .starts_with("{\"racktick_history\":1,")
+    );
     let told = place.run(&["history", "export"]).with_code(0);
     let written = std::fs::read_to_string(place.path().join("out.jsonl")).unwrap();
     let last = |text: &str| text.lines().last().unwrap().to_owned();

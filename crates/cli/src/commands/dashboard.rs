@@ -118,6 +118,7 @@ async fn serve(app: &App) -> anyhow::Result<()> {
     let shutdown = pin!(shutdown()?);
     let settings = &app.config.dashboard;
     let listener = listen(settings.listen).await?;
+    let _alone = History::alone(&settings.history)?;
     let (history, writer) = History::open(&settings.history)?;
     let (reached, ledger) = watch::channel(None);
     let (progress, seen) = watch::channel(Progress::default());
