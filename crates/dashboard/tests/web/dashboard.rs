@@ -79,7 +79,10 @@ impl Dashboard {
             at: Some(Timestamp::now()),
             ..Progress::default()
         });
-        let schedules = watch::channel(Schedules::default());
+        let schedules = watch::channel(Schedules {
+            is_read: true,
+            ..Schedules::default()
+        });
         let standing = watch::channel(BrokerView::default());
         let claims = watch::channel(Claims::default());
         let sources = Sources {
