@@ -65,8 +65,10 @@ async fn a_page_says_when_it_is_stale_and_becomes_true_again() {
         .await;
     let says = browser.text("#standing").await;
     assert!(says.contains("The broker was not heard of since"), "{says}");
-    // The dashboard is there, and so is what was.
-    assert_eq!(browser.eval(STATE).await, "live");
+    assert_eq!(browser.eval(STATE).await, "stale");
+    let says = browser.text("#live").await;
+    assert!(says.contains("stale, as of"), "{says}");
+    // What was is there.
     assert_eq!(
         browser
             .eval("document.querySelectorAll('a.cell').length")
@@ -79,6 +81,9 @@ async fn a_page_says_when_it_is_stale_and_becomes_true_again() {
             "nothing is said any more",
             "!document.querySelector('#standing .alarm')",
         )
+        .await;
+    browser
+        .until("the page is live again", &format!("{STATE} === 'live'"))
         .await;
     system.until_agents_wait().await;
     system.tick(b"r1").await;

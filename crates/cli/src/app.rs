@@ -11,11 +11,15 @@ use telemetry::Traces;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
+use crate::exit::{Exit, code_of};
 use crate::output::{self, Output};
 use crate::service;
 
 /// How long a role waits for a broker that is only just starting: both may come up together.
 const BROKER_STARTS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a role that waits for a broker tries it before it says so and tries again.
+const TRY: Duration = Duration::from_secs(5);
 
 /// A command's surroundings.
 pub(crate) struct App {
@@ -37,9 +41,26 @@ impl App {
         Ledger::new(bus).observed(observers.into_iter().collect())
     }
 
+    /// The same for a role that has something to show meanwhile: a broker that is away is waited for, however long.
+    pub(crate) async fn role_bus_some_day(&self, role: &str) -> anyhow::Result<Bus> {
+        loop {
+            match self.role_bus_within(role, TRY).await {
+                Err(error) if code_of(&error) == Exit::Unavailable => {
+                    let error: &(dyn std::error::Error + 'static) = error.as_ref();
+                    tracing::warn!(error, "the broker cannot be reached, trying again");
+                }
+                done => return done,
+            }
+        }
+    }
+
     /// The broker, for a role: with everything that is declared, and not without it.
     pub(crate) async fn role_bus(&self, role: &str) -> anyhow::Result<Bus> {
-        let bus = Bus::connect(&self.config.nats(role, BROKER_STARTS_WITHIN)?).await?;
+        self.role_bus_within(role, BROKER_STARTS_WITHIN).await
+    }
+
+    async fn role_bus_within(&self, role: &str, wait: Duration) -> anyhow::Result<Bus> {
+        let bus = Bus::connect(&self.config.nats(role, wait)?).await?;
         for difference in topology::ensure(&bus, &self.config.topology()).await? {
             tracing::warn!("{difference}");
         }

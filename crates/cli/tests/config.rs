@@ -364,6 +364,20 @@ fn the_example_file_names_every_variable() {
 }
 
 #[test]
+fn a_history_that_keeps_next_to_nothing_is_refused() {
+    for (keep, code) in [("1d", 0), ("23h", 78), ("0s", 78)] {
+        let place = Place::new().env("RACKTICK_DASHBOARD_KEEP", keep);
+        let ended = place.run(&["config", "check"]).with_code(code);
+        let says = ended.stderr;
+        assert_eq!(
+            says.contains(&format!("dashboard.keep = {keep}")),
+            code == 78,
+            "{says}"
+        );
+    }
+}
+
+#[test]
 fn a_proxy_that_signs_people_in_is_whole_or_says_what_lacks() {
     let check = |toml: &str| {
         let place = Place::new().file("racktick.toml", &format!("[dashboard]\n{toml}"));

@@ -94,6 +94,15 @@ async fn it_says_where_it_listens_and_ends_when_it_is_told_to() {
         .bearer_auth(&token);
     assert_eq!(fleet.send().await.unwrap().status(), StatusCode::OK);
 
+    let second = place
+        .run(&["dashboard", "--listen", "127.0.0.1:0"])
+        .with_code(1);
+    assert!(
+        second
+            .stderr
+            .contains("another process writes the history file racktick-history.sqlite"),
+        "{second:?}"
+    );
     // A page that is left open.
     let open = client.get(format!("{url}/")).bearer_auth(&token);
     let mut open = open
@@ -108,6 +117,75 @@ async fn it_says_where_it_listens_and_ends_when_it_is_told_to() {
     })
     .await;
     assert!(place.path().join("racktick-history.sqlite").is_file());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_its_file_knows_is_shown_while_the_broker_is_away() {
+    testkit::prepare();
+    let mut broker = Broker::start().await;
+    broker.kill_9().await;
+    let place = Place::new()
+        .env("NATS_URL", broker.url())
+        .env("MAAS_URL", "http://maas.example/MAAS")
+        .env("RACKTICK_DASHBOARD_PUBLIC_READ", "true");
+    let mut child = place
+        .command(&["dashboard", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut said).unwrap();
+    let url = said.trim();
+    let mut running = Running::of(child);
+    let get = async |path: &str| reqwest::get(format!("{url}{path}")).await.unwrap();
+
+    for path in [
+        "/",
+        "/trends",
+        "/now",
+        "/system",
+        "/api/v1/fleet",
+        "/metrics",
+    ] {
+        assert_eq!(get(path).await.status(), StatusCode::OK, "{path}");
+    }
+    let page = get("/").await.text().await.unwrap();
+    assert!(
+        page.contains("was not read yet since the dashboard started"),
+        "{page}"
+    );
+    assert_eq!(
+        get("/readyz").await.status(),
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    let token = place.json(&["dashboard", "token", "add", "adm", "--role", "admin"]);
+    let token = token["token"].as_str().unwrap();
+    let client = reqwest::Client::new();
+    let forms = client.get(format!("{url}/access")).bearer_auth(token);
+    let forms = forms.send().await.unwrap().text().await.unwrap();
+    let (_, seal) = forms.split_once("name=\"seal\" value=\"").unwrap();
+    let (seal, _) = seal.split_once('"').unwrap();
+    let tick = client
+        .post(format!("{url}/racks/r1/tick"))
+        .bearer_auth(token)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(format!("seal={seal}&reason=try"));
+    let answer = tick.send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let says = answer.text().await.unwrap();
+    assert!(says.contains("the broker was not reached"), "{says}");
+
+    broker.restart().await;
+    until(SOON, "it has read all that there is", async || {
+        get("/readyz").await.status() == StatusCode::OK
+    })
+    .await;
+    running.signal("TERM");
+    until(SOON, "it ends by itself", async || {
+        running.code() == Some(0)
+    })
+    .await;
 }
 
 /// Starts a role with its own key.
@@ -250,6 +328,21 @@ fn a_history_is_taken_out_and_put_in() {
 
     let exported = place.json(&["history", "export", "out.jsonl"]);
     assert_eq!(exported["events"], 1);
+    let pipe = place.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).unwrap()
+    });
+    place.run(&["history", "export", "pipe"]).with_code(0);
+    assert!(!pipe.is_file(), "the pipe was replaced");
+    assert!(
+        reader
+            .join()
+            .unwrap()
+            .starts_with("{\"racktick_history\":1,")
+    );
     let told = place.run(&["history", "export"]).with_code(0);
     let written = std::fs::read_to_string(place.path().join("out.jsonl")).unwrap();
     let last = |text: &str| text.lines().last().unwrap().to_owned();

@@ -8,11 +8,13 @@ use std::time::Duration;
 use anstream::adapter::strip_str;
 use bus::{Bus, BusError};
 use jiff::Timestamp;
+use ledger::Ledger;
 use model::body;
 use model::evidence::{Evidence, Keeping};
 use model::id::JobId;
 use model::subject::{bucket, key};
 use model::text::turns_or_hides;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// Longer than any evidence that racktick keeps, in bytes.
@@ -59,7 +61,7 @@ pub async fn read(bus: &Bus, job: JobId, digest: &str) -> Result<Option<Evidence
 /// The evidence that was asked for lately. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Shelf {
-    bus: Bus,
+    ledger: watch::Receiver<Option<Ledger>>,
     kept: Arc<Mutex<VecDeque<Kept>>>,
 }
 
@@ -70,9 +72,10 @@ struct Kept {
 }
 
 impl Shelf {
-    pub(crate) fn new(bus: Bus) -> Self {
+    /// Of the broker of this ledger, once there is one.
+    pub(crate) fn new(ledger: watch::Receiver<Option<Ledger>>) -> Self {
         Self {
-            bus,
+            ledger,
             kept: Arc::default(),
         }
     }
@@ -86,7 +89,10 @@ impl Shelf {
         if let Some(evidence) = self.remembered(digest) {
             return Found::Evidence(evidence);
         }
-        match timeout(PATIENCE, read(&self.bus, job, digest)).await {
+        let Some(ledger) = self.ledger.borrow().clone() else {
+            return Found::NotNow;
+        };
+        match timeout(PATIENCE, read(ledger.bus(), job, digest)).await {
             Ok(Ok(Some(evidence))) => {
                 let evidence = Arc::new(evidence);
                 self.remember(digest, size, &evidence);

@@ -19,6 +19,8 @@ const EVERY: Duration = Duration::from_secs(3);
 /// The records of all racks that were added.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Schedules {
+    /// Whether they were read at all: a broker may be away when a dashboard starts.
+    pub is_read: bool,
     /// By rack. A record that cannot be read is left out.
     pub racks: BTreeMap<RackName, RackRecord>,
 }
@@ -58,6 +60,7 @@ pub async fn follow(ledger: &Ledger, schedules: &watch::Sender<Schedules>) -> In
             .into_iter()
             .filter_map(|(rack, record)| Some((rack, record.ok()?)));
         Ok(Schedules {
+            is_read: true,
             racks: readable.collect(),
         })
     })

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use model::cycle::{MissedCause, Origin};
 use model::outcome::{FailCause, LostCause, Outcome, Skip, SkipReason};
@@ -192,6 +193,16 @@ pub fn count(count: usize, one: &str) -> String {
     match count {
         1 => format!("1 {one}"),
         _ => format!("{count} {one}s"),
+    }
+}
+
+/// A long time span, in its largest unit.
+pub fn roughly(span: SignedDuration) -> String {
+    let whole = |number: i64| usize::try_from(number).unwrap_or(0);
+    match span.as_hours() {
+        hours if hours >= 48 => count(whole(hours / 24), "day"),
+        hours if hours >= 2 => count(whole(hours), "hour"),
+        _ => count(whole(span.as_mins()), "minute"),
     }
 }
 

@@ -27,6 +27,11 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
         access: Access::Open,
         run: version,
     },
+    Endpoint {
+        name: "GET /MAAS/r/machines/",
+        access: Access::Open,
+        run: page,
+    },
     signed("GET /MAAS/api/2.0/users/?op=whoami", whoami),
     signed("GET /MAAS/api/2.0/machines/", machines::list),
     signed(
@@ -139,6 +144,14 @@ pub(crate) fn not_found(path: &str) -> Reply {
         HTML,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n  <title>Not Found</title>\n</head>\n<body>\n  <h1>Not Found</h1><p>The requested resource was not found on this server.</p>\n</body>\n</html>\n",
     )
+}
+
+/// Stands where the real one shows people its machines, so that links there lead somewhere.
+fn page(_: &mut World, _: &Call) -> Answer {
+    Ok(Reply::html(
+        200,
+        "This is the lab's pretend MAAS. The real one has a page for people here.\n",
+    ))
 }
 
 fn version(_: &mut World, _: &Call) -> Answer {

@@ -50,6 +50,8 @@ const fn of(
 
 /// Fixed paths stand before those with a place for a name.
 pub(crate) static ENDPOINTS: &[Endpoint] = &[
+    open("GET /agents/{}", page),
+    open("GET /jobs/{}", page),
     open("GET /v1", version),
     of("POST /v1/job", PEOPLE, jobs::submit),
     of("GET /v1/job", AGENTS, jobs::take),
@@ -131,6 +133,14 @@ pub(crate) fn not_found() -> Reply {
         "Not found: 404 Not Found: The requested URL was not found on the server. If you entered the URL manually \
          please check your spelling and try again.\n",
     )
+}
+
+/// Stands where the real one shows people an agent or a job, so that links there lead somewhere.
+fn page(_: &mut World, _: &Call) -> Answer {
+    Ok(Reply::html(
+        200,
+        "This is the lab's pretend Testflinger. The real one has a page for people here.\n",
+    ))
 }
 
 fn version(_: &mut World, _: &Call) -> Answer {

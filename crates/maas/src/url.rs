@@ -44,6 +44,12 @@ impl MaasUrl {
         }
     }
 
+    /// Where the pages for people begin, such as `http://maas.example:5240/MAAS/`.
+    pub fn site(&self) -> &str {
+        let root = self.0.as_str();
+        root.strip_suffix("api/2.0/").unwrap_or(root)
+    }
+
     pub(crate) fn root(&self) -> &Root {
         &self.0
     }
@@ -96,6 +102,16 @@ mod tests {
             MaasUrl::parse("https://h").unwrap().to_string(),
             "https://h/api/2.0/"
         );
+    }
+
+    #[test]
+    fn pages_for_people_begin_where_the_api_does() {
+        for (given, site) in [
+            ("http://h:5240/MAAS", "http://h:5240/MAAS/"),
+            ("https://h/api/2.0/", "https://h/"),
+        ] {
+            assert_eq!(MaasUrl::parse(given).unwrap().site(), site);
+        }
     }
 
     #[test]

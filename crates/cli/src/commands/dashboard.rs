@@ -115,14 +115,12 @@ fn token(command: &Token, app: &App) -> anyhow::Result<()> {
 }
 
 async fn serve(app: &App) -> anyhow::Result<()> {
-    let mut shutdown = pin!(shutdown()?);
+    let shutdown = pin!(shutdown()?);
     let settings = &app.config.dashboard;
     let listener = listen(settings.listen).await?;
+    let _alone = History::alone(&settings.history)?;
     let (history, writer) = History::open(&settings.history)?;
-    let Some(bus) = unless(shutdown.as_mut(), app.role_bus("dashboard")).await else {
-        return Ok(());
-    };
-    let bus = bus?;
+    let (reached, ledger) = watch::channel(None);
     let (progress, seen) = watch::channel(Progress::default());
     let (racks, schedules) = watch::channel(Schedules::default());
     let (standing, broker_view) = watch::channel(BrokerView::default());
@@ -133,15 +131,15 @@ async fn serve(app: &App) -> anyhow::Result<()> {
         proxy: settings.proxy.clone(),
         hosts: settings.hosts.clone(),
     };
-    let ledger = app.ledger(bus.clone());
     let sources = Sources {
         history,
         progress: seen,
         schedules,
         broker: broker_view,
         claims,
-        ledger: ledger.clone(),
+        ledger,
         testflinger: app.config.testflinger.server.as_str().into(),
+        maas: app.config.maas.url.as_ref().map(|url| url.site().into()),
     };
     let site = Site::new(sources, access);
     let (ending, ended) = watch::channel(false);
@@ -154,24 +152,35 @@ async fn serve(app: &App) -> anyhow::Result<()> {
     };
     let address = listener.local_addr()?;
     output::line(&format!("http://{address}"))?;
-    let _announced = living::announce(&bus, living::DASHBOARD, None, Vec::new).await?;
-    tracing::info!(%address, "the dashboard is at work");
     let _at_work = service::at_work();
-    let retention = Retention::of(settings.keep);
-    let mut following = pin!(follow(&bus, writer, retention, progress, until()));
     let mut serving = pin!(web::serve(site, listener, until()));
-    let mut reading = pin!(async {
-        tokio::join!(
-            schedules::follow(&ledger, &racks),
-            broker::follow(&bus, &standing),
-            claims::follow(&ledger, &claimed)
-        )
+    // What the file knows is shown also while the broker is away.
+    let mut following = pin!(async {
+        let Some(bus) = unless(pin!(until()), app.role_bus_some_day("dashboard")).await else {
+            return Ok(());
+        };
+        let bus = bus?;
+        let ledger = app.ledger(bus.clone());
+        reached.send_replace(Some(ledger.clone()));
+        let _announced = living::announce(&bus, living::DASHBOARD, None, Vec::new).await?;
+        tracing::info!(%address, "the dashboard is at work");
+        let reading = async {
+            tokio::join!(
+                schedules::follow(&ledger, &racks),
+                broker::follow(&bus, &standing),
+                claims::follow(&ledger, &claimed)
+            )
+        };
+        let retention = Retention::of(settings.keep);
+        tokio::select! {
+            ended = follow(&bus, writer, retention, progress, until()) => ended.context("following events ended"),
+            (never, _, _) = reading => match never {},
+        }
     });
     let early = tokio::select! {
         () = shutdown => None,
-        ended = &mut following => Some(ended.context("following events ended")),
+        ended = &mut following => Some(ended),
         ended = &mut serving => Some(ended.context("serving ended")),
-        (never, _, _) = &mut reading => match never {},
     };
     if let Some(early) = early {
         early?;

@@ -60,10 +60,23 @@ pub(crate) fn run(arguments: &Arguments, app: &App) -> anyhow::Result<()> {
                 _ => Path::new("."),
             };
             let cannot = || format!("{} cannot be written", file.display());
-            let mut whole = NamedTempFile::new_in(folder).with_context(cannot)?;
-            let events = export(history, &mut BufWriter::new(&mut whole))?;
-            whole.as_file_mut().sync_all().with_context(cannot)?;
-            whole.persist(file).with_context(cannot)?;
+            let events = match file.metadata() {
+                // A pipe or a device, such as /dev/stdout, is written to; a file in its place would take its name.
+                Ok(there) if !there.is_file() => {
+                    let to = File::options()
+                        .write(true)
+                        .open(file)
+                        .with_context(cannot)?;
+                    export(history, &mut BufWriter::new(to))?
+                }
+                _ => {
+                    let mut whole = NamedTempFile::new_in(folder).with_context(cannot)?;
+                    let events = export(history, &mut BufWriter::new(&mut whole))?;
+                    whole.as_file_mut().sync_all().with_context(cannot)?;
+                    whole.persist(file).with_context(cannot)?;
+                    events
+                }
+            };
             output::say(format!("{events} events are in {}", file.display()));
             app.output
                 .print_json(&json!({"events": events, "file": file}))

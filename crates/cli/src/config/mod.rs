@@ -64,6 +64,9 @@ pub(crate) struct Config {
     pub(crate) warnings: Vec<String>,
 }
 
+/// A dashboard that keeps less has nothing to show.
+const LEAST_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How to reach the broker.
 #[derive(Debug)]
 pub(crate) struct Nats {
@@ -434,8 +437,13 @@ impl Reader<'_> {
             self.maybe(Key::DashboardListen),
             self.maybe(Key::DashboardHistory),
         );
+        let keep: Option<Duration> = self.maybe(Key::DashboardKeep);
+        if keep.is_some_and(|keep| keep < LEAST_KEPT) {
+            let advice = "write at least `1d`: what is older is forgotten, and pages show what is kept alone";
+            self.bad(Key::DashboardKeep, advice);
+        }
         let rules = (
-            self.maybe(Key::DashboardKeep),
+            keep,
             self.maybe(Key::DashboardTokens),
             self.maybe(Key::DashboardPublicRead),
         );

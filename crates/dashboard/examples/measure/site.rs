@@ -259,8 +259,9 @@ pub(crate) async fn serve(arguments: &[String]) {
         schedules,
         broker: watch::channel(BrokerView::default()).1,
         claims: watch::channel(Claims::default()).1,
-        ledger: Ledger::new(broker.bus().await),
-        testflinger: "http://testflinger.example".into(),
+        ledger: watch::channel(Some(Ledger::new(broker.bus().await))).1,
+        testflinger: "http://testflinger.example/".into(),
+        maas: None,
     };
     let access = Access {
         tokens: Tokens::at(file.with_extension("toml")),

@@ -19,6 +19,25 @@ pub enum HistoryError {
         #[source]
         source: rusqlite::Error,
     },
+    /// Another dashboard follows the events into it.
+    #[error(
+        "another process writes the history file {path}: give this dashboard a file of its own with --history"
+    )]
+    Taken {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Whether another dashboard has it cannot be told.
+    #[error(
+        "the history file {path} cannot be locked: is its folder there, and may it be written?"
+    )]
+    Lock {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// Just made, and yet it cannot be read.
     #[error("the history file {path} was made and cannot be read back: {why}")]
     Unreadable {

@@ -14,6 +14,8 @@ pub(crate) mod tally;
 pub(crate) mod time;
 mod writer;
 
+use std::ffi::OsString;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -48,7 +50,38 @@ pub struct Reading<'c> {
     pub now: Timestamp,
 }
 
+/// A file that no other process takes as long as this is held.
+#[derive(Debug)]
+#[must_use = "the file is given back with it"]
+pub struct Alone(#[expect(dead_code, reason = "it is the lock")] File);
+
 impl History {
+    /// Takes the file for this process, as the one that follows the events into it. What locks it is a file beside it,
+    /// as SQLite's own locks end with whatever closes the file.
+    ///
+    /// # Errors
+    /// When another process has it, or its folder must not be written.
+    pub fn alone(path: &Path) -> Result<Alone, HistoryError> {
+        let mut beside = OsString::from(path);
+        beside.push(".lock");
+        let path = || path.to_owned();
+        let lock = |source| HistoryError::Lock {
+            path: path(),
+            source,
+        };
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(beside);
+        let file = file.map_err(lock)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Alone(file)),
+            Err(TryLockError::WouldBlock) => Err(HistoryError::Taken { path: path() }),
+            Err(TryLockError::Error(source)) => Err(lock(source)),
+        }
+    }
+
     /// Opens the file, and makes it when it is not there. A file that is damaged, of a later version or of another
     /// program is put aside (`<name>.aside-1`) and a new one takes its place.
     ///

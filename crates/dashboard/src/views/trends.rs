@@ -17,6 +17,7 @@ use super::cell::{Cell, Cells};
 use super::{AsOf, row};
 use crate::history::Reading;
 use crate::history::lengths::Lengths;
+use crate::history::standing::Health;
 use crate::history::tally::{day, start_of};
 use crate::history::time::{nanos, time};
 
@@ -36,7 +37,8 @@ pub struct Trends {
     pub phases: Vec<PhaseLength>,
     /// The machines whose outcome changed most often between passed and failed.
     pub flaky: Vec<Flaky>,
-    /// The machines that have not deployed for longest, those that never did first.
+    /// The machines that do not deploy or that nobody has seen deploy for long, those first that were not seen to for
+    /// longest or ever.
     pub longest_without_pass: Vec<Cell>,
 }
 
@@ -216,9 +218,13 @@ impl Reading<'_> {
         let machines = self
             .connection
             .prepare_cached(
-                "SELECT machine FROM machines WHERE deploys = 0 ORDER BY passed_at, machine LIMIT ?1",
+                "SELECT machine FROM machines WHERE deploys = 0 OR passed_at < ?2
+                 ORDER BY passed_at, machine LIMIT ?1",
             )?
-            .query_map([RANKED], |row| row::machine_set(row, "machine"))?
+            .query_map(
+                params![RANKED, nanos(self.now - Health::STALE_AFTER)],
+                |row| row::machine_set(row, "machine"),
+            )?
             .collect::<Result<Vec<_>>>()?;
         let cells = machines.iter().map(|machine| {
             let found = self.cells(Cells::OfMachine(machine))?;

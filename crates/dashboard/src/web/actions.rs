@@ -10,7 +10,7 @@ use axum::routing::post;
 use axum::{Form, RequestExt, Router};
 use bus::dead::{self, Kept};
 use jiff::Timestamp;
-use ledger::{Acted, Person, Replayed, TickRequest};
+use ledger::{Acted, Ledger, Person, Replayed, TickRequest};
 use model::action::{Action, Deed};
 use model::id::JobId;
 use model::machine::{CancelCause, CancelRequest};
@@ -163,6 +163,13 @@ fn failed(error: &(dyn Error + 'static)) -> Refusal {
     (StatusCode::BAD_GATEWAY, format!("it was not done: {error}"))
 }
 
+fn ledger(site: &Site) -> Result<Ledger, Refusal> {
+    site.ledger().ok_or_else(|| {
+        let says = "it was not done: the broker was not reached since the dashboard started";
+        (StatusCode::SERVICE_UNAVAILABLE, says.to_owned())
+    })
+}
+
 fn done(page: &str, result: Result<(), Refusal>) -> Response {
     match result {
         Ok(()) => to(page),
@@ -176,7 +183,7 @@ async fn tick(State(site): State<Site>, Path(rack): Path<String>, act: Act) -> R
             reason: Some(act.why),
             ..TickRequest::of(rack_of(&rack)?, act.by)
         };
-        let ticked = site.ledger().tick(&request).await;
+        let ticked = ledger(&site)?.tick(&request).await;
         ticked.map(drop).map_err(|error| failed(&error))
     };
     done(&act.page, result.await)
@@ -203,7 +210,7 @@ async fn cancel(State(site): State<Site>, Path(job): Path<String>, act: Act) -> 
 async fn replay(State(site): State<Site>, Path(number): Path<u64>, act: Act) -> Response {
     let result = async {
         let kept = letter(&site, number).await?;
-        match site.ledger().replay(&kept, &act.person()).await {
+        match ledger(&site)?.replay(&kept, &act.person()).await {
             Ok(Replayed::Done(caution)) => {
                 if let Some(caution) = caution {
                     tracing::warn!("dead letter {number} {caution}");
@@ -227,14 +234,14 @@ async fn drop_letter(
 ) -> Response {
     let result = async {
         let kept = letter(&site, number).await?;
-        let dropped = site.ledger().drop_letter(&kept, &act.person()).await;
+        let dropped = ledger(&site)?.drop_letter(&kept, &act.person()).await;
         dropped.map(drop).map_err(|error| failed(&error))
     };
     done(&act.page, result.await)
 }
 
 async fn letter(site: &Site, number: u64) -> Result<Kept, Refusal> {
-    match dead::get(site.ledger().bus(), number).await {
+    match dead::get(ledger(site)?.bus(), number).await {
         Ok(Some(kept)) => Ok(kept),
         Ok(None) => Err((
             StatusCode::NOT_FOUND,
@@ -309,7 +316,7 @@ async fn to_rack(site: &Site, rack: &str, act: &Act, deed: Deed) -> Result<(), R
         why: act.why.clone(),
         deed,
     };
-    match site.ledger().act(&rack, &action).await {
+    match ledger(site)?.act(&rack, &action).await {
         Ok(Acted::Done | Acted::AsItWas) => Ok(()),
         Ok(Acted::NoRack) => Err((
             StatusCode::NOT_FOUND,
@@ -331,7 +338,7 @@ async fn cancel_one(site: &Site, job: &str, request: &CancelRequest) -> Result<(
     let Some(view) = view else {
         return Err((StatusCode::NOT_FOUND, format!("no event told of job {job}")));
     };
-    let ledger = site.ledger();
+    let ledger = ledger(site)?;
     let cycle = ledger.cycle(&view.job.rack, view.job.cycle).await;
     let Some(cycle) = cycle.map_err(|error| failed(&error))? else {
         let says = format!(

@@ -29,8 +29,9 @@ const AT_LEAST: Duration = Duration::from_secs(10);
 /// Who has much to read gets it less often: so many bytes per second on average.
 const A_SECOND: u32 = 500_000;
 
-/// A line that says nothing: the connection is not idle.
-const STILL_HERE: &[u8] = b":\n\n";
+/// Says nothing but that the page is still true. A script cannot see comments, and without a word it takes the page for
+/// stale: a connection that was lost without one looks like one on which nothing happens.
+const STILL_HERE: &[u8] = b"event: here\ndata:\n\n";
 
 type Make = dyn Fn(&Moment) -> rusqlite::Result<Option<Page>> + Send + Sync;
 
@@ -164,7 +165,9 @@ impl Keeper {
             changes.see();
             let make = Arc::clone(&page);
             let sections = self.site.ask_for(Arc::clone(&visitor), move |moment| {
-                Ok(make(moment)?.map(|page| Made::new(at, pages::sections(moment, page))))
+                let page = make(moment)?;
+                let sections = page.map(|page| pages::sections(moment, page)).transpose()?;
+                Ok(sections.map(|sections| Made::new(at, sections)))
             });
             let made = match sections.await {
                 Ok(Some(made)) => made,

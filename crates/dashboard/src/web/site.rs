@@ -51,10 +51,12 @@ pub struct Sources {
     pub broker: watch::Receiver<BrokerView>,
     /// The claims of machines.
     pub claims: watch::Receiver<Claims>,
-    /// Where actions are done.
-    pub ledger: Ledger,
-    /// The root of Testflinger, to which pages link, without a slash at its end.
+    /// Where actions are done, once the broker was reached.
+    pub ledger: watch::Receiver<Option<Ledger>>,
+    /// The root of Testflinger, to which pages link, with a slash at its end.
     pub testflinger: Arc<str>,
+    /// The root of MAAS, to which pages link, with a slash at its end; `None`: it is not known.
+    pub maas: Option<Arc<str>>,
 }
 
 /// A dashboard: its sources, and who is let in. Cheap to clone.
@@ -85,6 +87,8 @@ pub(super) struct Moment<'r> {
     pub(super) progress: Progress,
     /// The root of Testflinger.
     pub(super) testflinger: &'r str,
+    /// The root of MAAS, if that is known.
+    pub(super) maas: Option<&'r str>,
     /// Who asks.
     pub(super) visitor: &'r Visitor,
     evidence: &'r Shelf,
@@ -201,7 +205,7 @@ impl Site {
     /// A dashboard over these sources.
     pub fn new(sources: Sources, access: Access) -> Self {
         Self {
-            evidence: Shelf::new(sources.ledger.bus().clone()),
+            evidence: Shelf::new(sources.ledger.clone()),
             sources,
             access,
             key: rand::random(),
@@ -226,9 +230,9 @@ impl Site {
         &self.open_pages
     }
 
-    /// Where actions are done.
-    pub(super) fn ledger(&self) -> &Ledger {
-        &self.sources.ledger
+    /// Where actions are done; `None`: the broker was not reached yet.
+    pub(super) fn ledger(&self) -> Option<Ledger> {
+        self.sources.ledger.borrow().clone()
     }
 
     /// What a form must bring back that was sent to whoever has this token. No other page can know it.
@@ -301,6 +305,7 @@ impl Site {
         let broker = self.sources.broker.borrow().clone();
         let claims = self.sources.claims.clone();
         let testflinger = Arc::clone(&self.sources.testflinger);
+        let maas = self.sources.maas.clone();
         let (evidence, runtime) = (self.evidence.clone(), Handle::current());
         let asked = self.sources.history.ask(move |reading| {
             question(&Moment {
@@ -310,6 +315,7 @@ impl Site {
                 claims: &claims,
                 progress,
                 testflinger: &testflinger,
+                maas: maas.as_deref(),
                 visitor: &visitor,
                 evidence: &evidence,
                 runtime: &runtime,

@@ -54,6 +54,24 @@ fn trends_count_by_day_and_find_who_has_not_deployed() {
     assert!(trends.flaky.is_empty());
 }
 
+#[test]
+fn a_machine_that_was_not_seen_to_deploy_for_long_is_named_although_nothing_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (history, mut writer) = History::open(&folder.path().join("history.db")).unwrap();
+    write(&mut writer, &ends(&[&Outcome::Passed]), 1);
+    let longest = |days: i64| {
+        let now = at("00:50:00") + SignedDuration::from_hours(24 * days);
+        let trends = history.read_at(now, |reading| reading.trends(Timestamp::UNIX_EPOCH));
+        let cells = trends.unwrap().longest_without_pass;
+        cells
+            .iter()
+            .map(|cell| cell.machine.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(longest(6), []);
+    assert_eq!(longest(8), [node(1)]);
+}
+
 /// One cycle every six hours, in which node1 ends like this.
 fn ends(outcomes: &[&Outcome]) -> Vec<Event> {
     let slots = ["00:00:00", "06:00:00", "12:00:00", "18:00:00"];

@@ -79,7 +79,10 @@ impl Dashboard {
             at: Some(Timestamp::now()),
             ..Progress::default()
         });
-        let schedules = watch::channel(Schedules::default());
+        let schedules = watch::channel(Schedules {
+            is_read: true,
+            ..Schedules::default()
+        });
         let standing = watch::channel(BrokerView::default());
         let claims = watch::channel(Claims::default());
         let sources = Sources {
@@ -88,8 +91,9 @@ impl Dashboard {
             schedules: schedules.1,
             broker: standing.1,
             claims: claims.1,
-            ledger: ledger.clone(),
-            testflinger: "http://testflinger.example".into(),
+            ledger: watch::channel(Some(ledger.clone())).1,
+            testflinger: "http://testflinger.example/".into(),
+            maas: Some("http://maas.example/MAAS/".into()),
         };
         let site = Site::new(sources, access);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -200,8 +204,10 @@ impl Live {
     /// The next event's name and data; `None` when the stream ended.
     pub(crate) async fn next(&mut self) -> Option<(String, String)> {
         loop {
-            // A line with a colon in front keeps the connection alive.
             let message = self.message().await?;
+            if message == "event: here\ndata:" {
+                continue;
+            }
             if let Some(name) = message.strip_prefix("event: ") {
                 let (name, data) = name.split_once('\n').unwrap();
                 return Some((name.to_owned(), data.replace("data: ", "")));
@@ -224,7 +230,7 @@ impl Live {
     }
 
     /// The next lines that belong together.
-    async fn message(&mut self) -> Option<String> {
+    pub(crate) async fn message(&mut self) -> Option<String> {
         loop {
             if let Some((message, rest)) = self.text.split_once("\n\n") {
                 let (message, rest) = (message.to_owned(), rest.to_owned());

@@ -35,6 +35,15 @@ fn pause(dashboard: &Dashboard, why: &str) {
 }
 
 #[tokio::test]
+async fn a_page_on_which_nothing_happens_is_told_so() {
+    let dashboard = Dashboard::told(6).await;
+    let mut live = dashboard.live("/trends").await;
+    assert!(live.message().await.unwrap().starts_with("event: all"));
+    // A script sees this; it does not see comments.
+    assert_eq!(live.message().await.unwrap(), "event: here\ndata:");
+}
+
+#[tokio::test]
 async fn a_page_that_is_left_open_stays_true() {
     let mut teller = Teller::new(6);
     let mut dashboard = Dashboard::start(&teller.round(0, SIZE)).await;

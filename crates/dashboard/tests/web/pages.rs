@@ -6,6 +6,7 @@ use std::time::Duration;
 use dashboard::broker::WorkView;
 use dashboard::follow::Progress;
 use dashboard::living::RoleView;
+use dashboard::schedules::Schedules;
 use jiff::Timestamp;
 use model::cycle::Origin;
 use model::event::{Event, Fact};
@@ -208,6 +209,91 @@ async fn whoever_cannot_hear_of_the_broker_says_since_when() {
         .await;
     assert!(says.contains("not read yet"), "{says}");
     assert_eq!(dashboard.page("/healthz").await, "ok\n");
+}
+
+#[tokio::test]
+async fn what_was_not_read_is_not_said_to_be_none() {
+    let none = [
+        ("/", "it has no schedule", "its schedule was not read yet"),
+        (
+            "/racks/r0",
+            "It has no schedule",
+            "its schedule was not read yet",
+        ),
+        (
+            "/system",
+            ">none<",
+            "the racks' schedules were not read yet",
+        ),
+    ];
+    let dashboard = Dashboard::told(7).await;
+    for (path, is_none, _) in none {
+        assert!(dashboard.page(path).await.contains(is_none), "{path}");
+    }
+    dashboard.schedules.send_replace(Schedules::default());
+    for (path, _, is_unknown) in none {
+        assert!(dashboard.page(path).await.contains(is_unknown), "{path}");
+    }
+    assert!(
+        !dashboard
+            .page("/racks/r0")
+            .await
+            .contains("It has no schedule")
+    );
+    let empty = Dashboard::start(&[]).await;
+    assert!(empty.page("/").await.contains("There is no rack yet"));
+    empty.schedules.send_replace(Schedules::default());
+    assert!(
+        empty
+            .page("/")
+            .await
+            .contains("the racks were not read yet")
+    );
+}
+
+#[tokio::test]
+async fn no_events_for_long_is_said_on_every_page() {
+    let dashboard = Dashboard::told(7).await;
+    for page in ["/", "/trends", "/system"] {
+        let page = dashboard.page(page).await;
+        // What this dashboard was told is of another month.
+        assert!(
+            page.contains("No events for") && page.contains(" days, since <time"),
+            "{page}"
+        );
+    }
+    dashboard.progress.send_replace(Progress::default());
+    let page = dashboard.page("/").await;
+    assert!(
+        !page.contains("No events for") && page.contains("data-as-of"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn machines_and_jobs_lead_to_testflinger_and_maas() {
+    let dashboard = Dashboard::told(3).await;
+    let fleet = dashboard.json("/api/v1/fleet").await;
+    let machine = first(&fleet, "/racks/0/cells/0/machine");
+    let page = dashboard.page(&format!("/machines/{machine}")).await;
+    for address in [
+        format!("http://testflinger.example/agents/{machine}"),
+        format!("http://maas.example/MAAS/r/machines?hostname=%3D{machine}"),
+    ] {
+        assert!(
+            page.contains(&format!("href=\"{address}\"")),
+            "{address} in {page}"
+        );
+    }
+    let jobs = dashboard
+        .json("/api/v1/events?kind=job.finished&limit=1")
+        .await;
+    let job = first(&jobs, "/items/0/job");
+    let page = dashboard.page(&format!("/jobs/{job}")).await;
+    assert!(
+        page.contains(&format!("href=\"http://testflinger.example/jobs/{job}\"")),
+        "{page}"
+    );
 }
 
 #[tokio::test]

@@ -408,3 +408,21 @@ async fn clients_are_managed_by_those_above_them() {
     assert_eq!(delete("new").await, 404);
     assert_eq!(delete("testflinger-admin").await, 422);
 }
+
+#[tokio::test]
+async fn links_for_people_lead_somewhere() {
+    let bench = Bench::start(slow()).await;
+    for path in [
+        "/agents/r1-m01",
+        "/jobs/11f8fb1b-8ae2-54fc-8f25-bf02bb7ba9d2",
+        "/MAAS/r/machines/?hostname=%3Dr1-m01",
+    ] {
+        let answer = bench.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(
+            answer.text.contains("for people"),
+            "{path}: {}",
+            answer.text
+        );
+    }
+}

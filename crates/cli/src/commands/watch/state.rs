@@ -114,7 +114,10 @@ impl State {
                 self.events.truncate(REMEMBERED);
             }
             Input::Racks(racks, at) => {
-                self.schedules = Schedules { racks };
+                self.schedules = Schedules {
+                    is_read: true,
+                    racks,
+                };
                 self.heard_at = Some(at);
             }
             Input::Now(now) => self.now = now,

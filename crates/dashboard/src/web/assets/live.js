@@ -6,6 +6,7 @@ const live = document.getElementById("live");
 const parts = document.getElementById("parts");
 const pause = document.getElementById("pause");
 let heard = Date.now();
+let tried = 0;
 let source = null;
 // How the page stands, in the words of the server.
 let { stand } = parts.dataset;
@@ -61,6 +62,14 @@ function put(change) {
   again?.focus({ preventScroll: true });
 }
 
+// Live is what the dashboard itself knows to be true now: it may answer, and not have heard of the broker for long.
+function sayHow() {
+  const old = parts.querySelector("#standing [data-as-of]");
+  if (!old) say("live", "live");
+  else if (!old.dataset.asOf) say("stale", "stale");
+  else say("stale", `stale, as of ${clock(new Date(old.dataset.asOf))}`);
+}
+
 function know(root) {
   for (const part of root.children) known.set(part.id, part.outerHTML);
 }
@@ -97,6 +106,7 @@ function replaceAll(text) {
 }
 
 function listen() {
+  tried = Date.now();
   const updates = new URL(location);
   // Only what is not as it is here is sent, unless that takes longer to say than servers let an address be.
   if (stand.length < 4000) updates.searchParams.set("stand", stand);
@@ -104,17 +114,27 @@ function listen() {
   const now = (event) => {
     heard = Date.now();
     stand = event.lastEventId || stand;
-    say("live", "live");
+    sayHow();
   };
   source.onopen = now;
-  source.addEventListener("section", (event) => { now(event); replace(event.data); });
-  source.addEventListener("all", (event) => { now(event); replaceAll(event.data); });
+  source.addEventListener("here", now);
+  source.addEventListener("section", (event) => { replace(event.data); now(event); });
+  source.addEventListener("all", (event) => { replaceAll(event.data); now(event); });
   // The server ends the stream when it ends itself; a page that is gone is no longer sent. Either way it is tried again.
   source.onerror = () => {
     say("stale", `stale: the dashboard does not answer, as of ${clock(heard)}`);
     if (source.readyState === EventSource.CLOSED) setTimeout(() => live.dataset.state === "stale" && listen(), 3000);
   };
 }
+
+// The server says something every ten seconds. When it does not, it is stuck, or the connection was lost without a word.
+setInterval(() => {
+  const silent = Date.now() - Math.max(heard, tried) > 30000;
+  if (!silent || live.dataset.state === "paused" || source.readyState === EventSource.CLOSED) return;
+  source.close();
+  say("stale", `stale: the dashboard does not answer, as of ${clock(heard)}`);
+  listen();
+}, 5000);
 
 pause.addEventListener("click", () => {
   const paused = live.dataset.state !== "paused";

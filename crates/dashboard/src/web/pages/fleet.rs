@@ -71,6 +71,9 @@ fn page(moment: &Moment, filter: &Filter) -> Result<Page> {
     if fleet.racks.is_empty() && silent.is_empty() {
         let empty = match filter.is_set() {
             true => html! { p { "No machine is like that. " a href="/" { "Show all" } } },
+            false if !moment.schedules.is_read => {
+                html! { p.quiet { "the racks were not read yet" } }
+            }
             false => html! {
                 p { "There is no rack yet. " code { "racktick rack add <MAAS tag> --every 6h" } " adds one, and "
                     code { "racktick tick <MAAS tag>" } " deploys its machines at once." }
@@ -281,6 +284,7 @@ fn card(moment: &Moment, card: &RackCard) -> Markup {
                 },
                 (Some(None), Some(slot)) => { "next slot " (time(slot)) },
                 (Some(None), None) => "no slot comes any more",
+                (None, _) if !moment.schedules.is_read => "its schedule was not read yet",
                 (None, _) => "ticked by hand only: it has no schedule",
             }
         }

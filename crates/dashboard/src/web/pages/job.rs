@@ -78,7 +78,7 @@ fn summary(moment: &Moment, view: &JobView) -> Markup {
             dt { "Id" }
             dd {
                 code { (job.job) }
-                " " a href={ (moment.testflinger) "/jobs/" (job.job) } { "in Testflinger" }
+                " " a href={ (moment.testflinger) "jobs/" (job.job) } { "in Testflinger" }
             }
         }
     }

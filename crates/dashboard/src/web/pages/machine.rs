@@ -98,7 +98,10 @@ fn summary(moment: &Moment, view: &MachineView) -> Markup {
             dd { @for rack in &view.racks { (rack_link(rack)) " " } }
             dt { "Elsewhere" }
             dd {
-                a href={ (moment.testflinger) "/agents/" (in_address(cell.machine.as_str())) } { "its agent in Testflinger" }
+                @let name = in_address(cell.machine.as_str());
+                a href={ (moment.testflinger) "agents/" (name) } { "its agent in Testflinger" }
+                // Its page there has an id of MAAS's in its address, which no event tells; the list finds it by name.
+                @if let Some(maas) = moment.maas { " · " a href={ (maas) "r/machines?hostname=%3D" (name) } { "MAAS" } }
             }
         }
     }

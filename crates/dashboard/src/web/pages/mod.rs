@@ -17,6 +17,7 @@ pub(super) mod trends;
 use axum::Extension;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
+use jiff::{SignedDuration, Timestamp};
 use maud::{DOCTYPE, Markup, html};
 
 use super::problem::Problem;
@@ -24,8 +25,12 @@ use super::site::Moment;
 use super::stand::Stand;
 use crate::history::HistoryError;
 use crate::tokens::Role;
+use crate::words;
 pub(super) use parts::in_address;
-use parts::time;
+use parts::{maybe_time, time};
+
+/// How long no event comes until that is said.
+const SILENT: SignedDuration = SignedDuration::from_mins(5);
 
 /// A page before it is dressed.
 pub(super) struct Page {
@@ -92,26 +97,28 @@ impl Page {
 }
 
 /// The parts of a page, with how it stands with what they say at the top.
-pub(super) fn sections(moment: &Moment, page: Page) -> Vec<Section> {
-    let standing = html! { div #standing { (standing(moment)) } };
+pub(super) fn sections(moment: &Moment, page: Page) -> rusqlite::Result<Vec<Section>> {
+    let newest = moment.reading.as_of()?.newest_event;
+    let standing = html! { div #standing { (standing(moment, newest)) } };
     let mut sections = vec![Section {
         id: "standing".into(),
         html: standing.into_string(),
     }];
     sections.extend(page.sections);
-    sections
+    Ok(sections)
 }
 
 /// The whole text of a page.
 pub(super) fn whole(moment: &Moment, page: Option<Page>) -> rusqlite::Result<Option<String>> {
-    Ok(page.map(|page| {
+    let whole = page.map(|page| {
         let (title, here) = (page.title.clone(), page.here);
-        let parts = sections(moment, page);
+        let parts = sections(moment, page)?;
         let stand = Stand::of(&parts).to_string();
         let parts: String = parts.into_iter().map(|section| section.html).collect();
         let content = html! { div #parts data-stand=(stand) { (maud::PreEscaped(parts)) } };
-        dressed(moment, &title, here, content).into_string()
-    }))
+        Ok(dressed(moment, &title, here, content).into_string())
+    });
+    whole.transpose()
 }
 
 fn dressed(moment: &Moment, title: &str, here: Option<&str>, content: Markup) -> Markup {
@@ -210,14 +217,17 @@ fn document(title: &str, body: Markup) -> Markup {
 }
 
 /// As of when everything on the page is true, and a warning when that is not now.
-fn standing(moment: &Moment) -> Markup {
+fn standing(moment: &Moment, newest: Option<Timestamp>) -> Markup {
     let progress = moment.progress;
+    let silence = newest
+        .map(|at| moment.now().duration_since(at))
+        .filter(|silence| *silence >= SILENT);
     html! {
         @match (progress.at, moment.cut_off_since()) {
-            (None, _) => p.alarm role="alert" {
+            (None, _) => p.alarm role="alert" data-as-of {
                 "The event stream was not read yet since the dashboard started: what is here may be old."
             },
-            (Some(_), Some(since)) => p.alarm role="alert" {
+            (Some(_), Some(since)) => p.alarm role="alert" data-as-of=(since) {
                 "The broker was not heard of since " (time(since)) ": what is here is as of then. \
                  The dashboard tries again by itself; "
                 code { "racktick doctor" } " says what is wrong."
@@ -225,7 +235,10 @@ fn standing(moment: &Moment) -> Markup {
             (Some(_), None) if progress.pending > 0 => p.alarm role="status" {
                 "Events are still being read: " (progress.pending) " are to come."
             },
-            (Some(_), None) => {}
+            // Between cycles that is as it should be, and else it is not: whoever reads it sees which.
+            (Some(_), None) => @if let Some(silence) = silence {
+                p.quiet { "No events for " (words::roughly(silence)) ", since " (maybe_time(newest)) "." }
+            }
         }
     }
 }

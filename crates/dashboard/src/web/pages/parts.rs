@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use model::id::{CycleId, JobId};
 use model::name::{MachineName, RackName};
 use model::outcome::Outcome;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::table::table;
 use crate::history::standing::Health;
@@ -29,9 +29,16 @@ pub(super) fn span(span: Option<Duration>) -> Markup {
     html! { @match span { Some(span) => span.took { (words::span(span)) }, None => "–" } }
 }
 
+/// What cannot stand for itself in a part of an address.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 /// A part of an address.
 pub(in super::super) fn in_address(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 pub(super) fn machine_link(machine: &MachineName) -> Markup {

@@ -81,6 +81,9 @@ fn page(moment: &Moment, rack: &RackName, after: Option<Cursor>) -> Result<Optio
 
 fn schedule(moment: &Moment, rack: &RackName) -> Markup {
     let Some(record) = moment.schedules.racks.get(rack) else {
+        if !moment.schedules.is_read {
+            return html! { p.quiet { "its schedule was not read yet" } };
+        }
         return html! {
             p {
                 "It has no schedule: it is ticked by hand only. "

@@ -211,7 +211,8 @@ fn streams(broker: &BrokerView) -> Markup {
 fn slots(moment: &Moment) -> Markup {
     let coming = moment.schedules.coming(moment.now(), AHEAD, SLOTS);
     html! {
-        @if coming.is_empty() { p.quiet { "none" } } @else {
+        @if !moment.schedules.is_read { p.quiet { "the racks' schedules were not read yet" } }
+        @else if coming.is_empty() { p.quiet { "none" } } @else {
             div.wide tabindex="0" { table {
                 thead { tr { th { "slot" } th { "rack" } th { "remark" } } }
                 tbody { @for (slot, rack) in &coming { tr {

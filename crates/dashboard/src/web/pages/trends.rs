@@ -13,9 +13,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::super::site::{Client, Moment, Site};
-use super::parts::{health, machine_link, rack_link, since, span};
+use super::parts::{health, machine_link, maybe_time, rack_link, since, span};
 use super::table::table;
 use super::{Page, bad};
+use crate::history::standing::Health;
 use crate::history::tally::{day, start_of};
 use crate::history::time::{nanos, time};
 use crate::views::{Cell, Day, PhaseLength, Trends};
@@ -265,7 +266,10 @@ fn longest(trends: &Trends) -> Markup {
         [
             machine_link(&cell.machine),
             health(cell.health),
-            since(cell),
+            match cell.health {
+                Health::Stale => html! { "deployed last " (maybe_time(cell.passed_at)) },
+                _ => since(cell),
+            },
         ]
     };
     html! {
