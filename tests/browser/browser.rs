@@ -69,7 +69,10 @@ impl Browser {
             "--lang=en-GB",
             profile_flag,
         ]});
-        let chrome = [("goog:chromeOptions".to_owned(), options)];
+        let chrome = [
+            ("goog:chromeOptions".to_owned(), options),
+            ("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"})),
+        ];
         let driver = ClientBuilder::new(HttpConnector::new())
             .capabilities(chrome.into_iter().collect())
             .connect(&format!("http://127.0.0.1:{port}"))
@@ -283,6 +286,15 @@ impl Browser {
         self.driver.screenshot().await.expect("a picture is taken")
     }
 
+    /// What pages had to complain of since it was asked last: errors of scripts, what was not loaded, what the policy
+    /// forbade.
+    pub(crate) async fn complaints(&self) -> Vec<String> {
+        let log = self.driver.issue_cmd(Log).await;
+        let log = log.unwrap_or_else(|error| panic!("the browser's log: {error}"));
+        let entries = log.as_array().expect("a list").iter();
+        entries.map(|entry| entry.to_string()).collect()
+    }
+
     async fn devtools(&self, method: &'static str, parameters: Value) {
         let sent = self.driver.issue_cmd(Devtools { method, parameters }).await;
         sent.unwrap_or_else(|error| panic!("{method}: {error}"));
@@ -305,6 +317,20 @@ impl WebDriverCompatibleCommand for Devtools {
     fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
         let body = json!({"cmd": self.method, "params": self.parameters});
         (Method::POST, Some(body.to_string()))
+    }
+}
+
+/// What chromedriver keeps of what a page's console says.
+#[derive(Debug)]
+struct Log;
+
+impl WebDriverCompatibleCommand for Log {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({"type": "browser"}).to_string()))
     }
 }
 

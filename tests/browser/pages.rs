@@ -6,6 +6,7 @@ use model::event::{Event, Fact, Job};
 use model::id::{CycleId, JobId};
 use model::name::{MachineName, RackName};
 use serde_json::{Value, json};
+use testkit::workspace;
 use tests::{SOON, System, machines, nats};
 
 use crate::browser::Browser;
@@ -253,12 +254,18 @@ async fn is_whole_without_script(browser: &Browser, root: &str, pages: &[(&str, 
     browser.allow_scripts(true).await;
 }
 
-/// An automatic checker finds nothing, in light and in dark, on a wide screen and on a telephone.
+/// An automatic checker finds nothing, in light and in dark, on a wide screen and on a telephone; nor does the browser
+/// complain of anything. A picture of each is left for people to look at.
 async fn is_usable_by_all(browser: &Browser, pages: &[(&str, String)]) {
+    let folder = workspace().join("target/pictures/tests");
+    std::fs::create_dir_all(&folder).unwrap();
     let checker = axe::checker().await;
     let mut found = Vec::new();
+    browser.complaints().await;
     for (name, url) in pages {
         browser.open(url).await;
+        let heading = browser.text("main h1").await;
+        assert_ne!(heading, "", "{name} has no heading");
         let mute = browser.eval(MUTE).await;
         assert_eq!(mute, 0, "{name}: a card's parts do not say what they are");
         browser.run(&checker).await;
@@ -274,7 +281,17 @@ async fn is_usable_by_all(browser: &Browser, pages: &[(&str, String)]) {
             for violation in violations.as_array().unwrap() {
                 found.push(format!("{name}, {scheme}, {width}: {violation}"));
             }
+            let is_wider = "document.scrollingElement.scrollWidth > innerWidth";
+            if browser.eval(is_wider).await == true {
+                found.push(format!("{name}, {scheme}: it is wider than {width}"));
+            }
+            let picture = folder.join(format!("{name}-{width}-{scheme}.png"));
+            std::fs::write(picture, browser.picture().await).unwrap();
         }
+        let complaints = browser.complaints().await.into_iter();
+        // That there is no such machine is meant so.
+        let complaints = complaints.filter(|of| !(*name == "unknown" && of.contains("404")));
+        found.extend(complaints.map(|of| format!("{name}: {of}")));
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }

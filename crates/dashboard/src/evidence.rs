@@ -24,7 +24,7 @@ const LONGEST: u64 = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How much is remembered, in bytes of JSON.
-const REMEMBERED: u64 = 8 << 20;
+const REMEMBERED: usize = 8 << 20;
 
 /// What is found of a job's evidence.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +44,12 @@ pub enum Found {
 /// # Errors
 /// When the broker cannot be asked, or what it has cannot be read.
 pub async fn read(bus: &Bus, job: JobId, digest: &str) -> Result<Option<Evidence>, BusError> {
+    let found = sized(bus, job, digest).await?;
+    Ok(found.map(|(evidence, _)| evidence))
+}
+
+/// The same with how many bytes it has, which is not what an event says of it: that is a stranger's word.
+async fn sized(bus: &Bus, job: JobId, digest: &str) -> Result<Option<(Evidence, usize)>, BusError> {
     let objects = bus.objects(bucket::EVIDENCE);
     let name = key::evidence(job, digest);
     let object = objects.get(&name, LONGEST).await?;
@@ -55,7 +61,9 @@ pub async fn read(bus: &Bus, job: JobId, digest: &str) -> Result<Option<Evidence
         key: name,
         source,
     };
-    body::read(&object.content).map(Some).map_err(malformed)
+    let evidence: Evidence = body::read(&object.content).map_err(malformed)?;
+    // What is kept under one job's name may be of another.
+    Ok((evidence.job == job).then_some((evidence, object.content.len())))
 }
 
 /// The evidence that was asked for lately. Clones share it.
@@ -67,7 +75,7 @@ pub(crate) struct Shelf {
 
 struct Kept {
     digest: String,
-    size: u64,
+    size: usize,
     evidence: Arc<Evidence>,
 }
 
@@ -82,18 +90,18 @@ impl Shelf {
 
     /// A job's evidence.
     pub(crate) async fn find(&self, job: JobId, keeping: &Keeping) -> Found {
-        let (digest, size) = match keeping {
-            Keeping::Kept { digest, size } => (digest, *size),
+        let digest = match keeping {
+            Keeping::Kept { digest, .. } => digest,
             Keeping::Failed { cause } => return Found::NeverKept(cause.clone()),
         };
-        if let Some(evidence) = self.remembered(digest) {
+        if let Some(evidence) = self.remembered(job, digest) {
             return Found::Evidence(evidence);
         }
         let Some(ledger) = self.ledger.borrow().clone() else {
             return Found::NotNow;
         };
-        match timeout(PATIENCE, read(ledger.bus(), job, digest)).await {
-            Ok(Ok(Some(evidence))) => {
+        match timeout(PATIENCE, sized(ledger.bus(), job, digest)).await {
+            Ok(Ok(Some((evidence, size)))) => {
                 let evidence = Arc::new(evidence);
                 self.remember(digest, size, &evidence);
                 Found::Evidence(evidence)
@@ -108,20 +116,22 @@ impl Shelf {
         }
     }
 
-    fn remembered(&self, digest: &str) -> Option<Arc<Evidence>> {
+    fn remembered(&self, job: JobId, digest: &str) -> Option<Arc<Evidence>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = kept.iter().find(|kept| kept.digest == digest);
+        let found = kept
+            .iter()
+            .find(|kept| kept.evidence.job == job && kept.digest == digest);
         found.map(|kept| Arc::clone(&kept.evidence))
     }
 
-    fn remember(&self, digest: &str, size: u64, evidence: &Arc<Evidence>) {
+    fn remember(&self, digest: &str, size: usize, evidence: &Arc<Evidence>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_back(Kept {
             digest: digest.to_owned(),
             size,
             evidence: Arc::clone(evidence),
         });
-        while kept.iter().map(|kept| kept.size).sum::<u64>() > REMEMBERED {
+        while kept.iter().map(|kept| kept.size).sum::<usize>() > REMEMBERED {
             kept.pop_front();
         }
     }

@@ -34,6 +34,14 @@ pub fn health_meaning(health: Health) -> &'static str {
     }
 }
 
+/// What is known of a machine of which no verdict was seen.
+pub fn unproved(health: Health) -> &'static str {
+    match health {
+        Health::Quarantined => "failed before racktick's first job on it",
+        _ => "nothing was proved yet",
+    }
+}
+
 /// The shape that stands for an outcome.
 pub fn outcome_shape(outcome: &Outcome) -> &'static str {
     match outcome {
@@ -186,6 +194,18 @@ pub fn missed(cause: MissedCause) -> &'static str {
         MissedCause::Rescheduled => "the rack's schedule has no such slot any more",
         MissedCause::Late => "it was taken up too late",
     }
+}
+
+/// The same as a whole sentence, which what programs are told is not always.
+pub fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+    let end = if text.ends_with(['.', '?', '!']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{}{}{end}", first.collect::<String>(), rest.as_str())
 }
 
 /// So many of something, whose plural ends in `s`.

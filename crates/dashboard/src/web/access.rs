@@ -4,8 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
-use axum::Form;
-use axum::extract::{ConnectInfo, FromRequestParts, Query, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::header::{
     AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderValue, LOCATION, ORIGIN, SET_COOKIE,
     WWW_AUTHENTICATE,
@@ -16,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::asked::{Asked, Posted};
 use super::compression::Private;
 use super::pages;
 use super::problem::Problem;
@@ -157,7 +157,7 @@ pub(super) async fn check(
 
 fn shut_out(request: &Request) -> Response {
     let uri = request.uri();
-    let is_page = request.method() == Method::GET
+    let is_page = matches!(*request.method(), Method::GET | Method::HEAD)
         && !uri.path().starts_with("/api/")
         && uri.path() != "/metrics"
         && !Site::is_live(request.headers());
@@ -199,7 +199,7 @@ pub(super) struct Wanted {
     next: String,
 }
 
-pub(super) async fn ask(Query(wanted): Query<Wanted>) -> Response {
+pub(super) async fn ask(Asked(wanted): Asked<Wanted>) -> Response {
     pages::login(here(&wanted.next), false)
 }
 
@@ -214,7 +214,7 @@ pub(super) struct SignIn {
 pub(super) async fn sign_in(
     State(site): State<Site>,
     headers: HeaderMap,
-    Form(form): Form<SignIn>,
+    Posted(form): Posted<SignIn>,
 ) -> Response {
     let next = here(&form.next);
     let token = form.token.trim();
@@ -261,7 +261,7 @@ pub(super) fn is_from_here(headers: &HeaderMap) -> bool {
 }
 
 /// A path of this dashboard; anything else would lead elsewhere whoever signs in.
-fn here(next: &str) -> &str {
+pub(super) fn here(next: &str) -> &str {
     let mut start = next.chars();
     let is_path = start.next() == Some('/') && !matches!(start.next(), Some('/' | '\\'));
     match is_path && !next.contains(|c: char| c.is_control()) {

@@ -3,11 +3,11 @@
 
 use std::error::Error;
 
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Form, RequestExt, Router};
+use axum::{RequestExt, Router};
 use bus::dead::{self, Kept};
 use jiff::Timestamp;
 use ledger::{Acted, Ledger, Person, Replayed, TickRequest};
@@ -20,7 +20,9 @@ use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
 use super::access::{Visitor, is_from_here, to};
+use super::asked::{Letter, Named, Posted};
 use super::pages;
+use super::problem::Problem;
 use super::site::Site;
 use crate::tokens::{Role, TokenError, Tokens};
 
@@ -88,9 +90,8 @@ impl Act {
         let page = page_of(&action).to_owned();
         let Ok(visitor) = request.extract_parts_with_state::<Visitor, _>(site).await;
         let is_from_here = is_from_here(request.headers());
-        let form = Form::<Said>::from_request(request, site).await;
-        let Form(said) =
-            form.map_err(|error| pages::refused(error.status(), &error.body_text(), &page))?;
+        let form = Posted::<Said>::from_request(request, site).await;
+        let Posted(said) = form.map_err(|problem| problem.going_back(&page).into_response())?;
         match allowed(&visitor, role, is_from_here, &said) {
             Ok((by, why)) => {
                 tracing::info!(action, by, why, "somebody acts");
@@ -103,7 +104,7 @@ impl Act {
                     role: said.role,
                 })
             }
-            Err((status, says)) => Err(pages::refused(status, &says, &page)),
+            Err((status, says)) => Err(Problem::refused(status, says, &page).into_response()),
         }
     }
 
@@ -173,15 +174,15 @@ fn ledger(site: &Site) -> Result<Ledger, Refusal> {
 fn done(page: &str, result: Result<(), Refusal>) -> Response {
     match result {
         Ok(()) => to(page),
-        Err((status, says)) => pages::refused(status, &says, page),
+        Err((status, says)) => Problem::refused(status, says, page).into_response(),
     }
 }
 
-async fn tick(State(site): State<Site>, Path(rack): Path<String>, act: Act) -> Response {
+async fn tick(State(site): State<Site>, Named(rack): Named<RackName>, act: Act) -> Response {
     let result = async {
         let request = TickRequest {
             reason: Some(act.why),
-            ..TickRequest::of(rack_of(&rack)?, act.by)
+            ..TickRequest::of(rack, act.by)
         };
         let ticked = ledger(&site)?.tick(&request).await;
         ticked.map(drop).map_err(|error| failed(&error))
@@ -189,25 +190,29 @@ async fn tick(State(site): State<Site>, Path(rack): Path<String>, act: Act) -> R
     done(&act.page, result.await)
 }
 
-async fn pause(State(site): State<Site>, Path(rack): Path<String>, act: Act) -> Response {
+async fn pause(State(site): State<Site>, Named(rack): Named<RackName>, act: Act) -> Response {
     done(&act.page, to_rack(&site, &rack, &act, Deed::Paused).await)
 }
 
-async fn resume(State(site): State<Site>, Path(rack): Path<String>, act: Act) -> Response {
+async fn resume(State(site): State<Site>, Named(rack): Named<RackName>, act: Act) -> Response {
     done(&act.page, to_rack(&site, &rack, &act, Deed::Resumed).await)
 }
 
-async fn cancel(State(site): State<Site>, Path(job): Path<String>, act: Act) -> Response {
+async fn cancel(State(site): State<Site>, Named(job): Named<JobId>, act: Act) -> Response {
     let request = CancelRequest {
         cause: CancelCause::Asked,
         by: act.by,
         why: act.why,
         at: act.at,
     };
-    done(&act.page, cancel_one(&site, &job, &request).await)
+    done(&act.page, cancel_one(&site, job, &request).await)
 }
 
-async fn replay(State(site): State<Site>, Path(number): Path<u64>, act: Act) -> Response {
+async fn replay(
+    State(site): State<Site>,
+    Named(Letter(number)): Named<Letter>,
+    act: Act,
+) -> Response {
     let result = async {
         let kept = letter(&site, number).await?;
         match ledger(&site)?.replay(&kept, &act.person()).await {
@@ -229,7 +234,7 @@ async fn replay(State(site): State<Site>, Path(number): Path<u64>, act: Act) -> 
 
 async fn drop_letter(
     State(site): State<Site>,
-    Path(number): Path<u64>,
+    Named(Letter(number)): Named<Letter>,
     AdminAct(act): AdminAct,
 ) -> Response {
     let result = async {
@@ -266,13 +271,13 @@ async fn add_token(State(site): State<Site>, AdminAct(act): AdminAct) -> Respons
             tracing::info!(name, role = act.role, by = act.by, "a token is made");
             pages::access::made(name, &token)
         }
-        Err((status, says)) => pages::refused(status, &says, &act.page),
+        Err((status, says)) => Problem::refused(status, says, &act.page).into_response(),
     }
 }
 
 async fn remove_token(
     State(site): State<Site>,
-    Path(name): Path<String>,
+    Named(name): Named<String>,
     AdminAct(act): AdminAct,
 ) -> Response {
     let removed = change_tokens(&site, move |tokens| tokens.remove(&name)).await;
@@ -304,19 +309,14 @@ fn of_tokens(error: &TokenError) -> Refusal {
     (status, error.to_string())
 }
 
-fn rack_of(text: &str) -> Result<RackName, Refusal> {
-    RackName::new(text).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
-}
-
-async fn to_rack(site: &Site, rack: &str, act: &Act, deed: Deed) -> Result<(), Refusal> {
-    let rack = rack_of(rack)?;
+async fn to_rack(site: &Site, rack: &RackName, act: &Act, deed: Deed) -> Result<(), Refusal> {
     let action = Action {
         at: act.at,
         by: act.by.clone(),
         why: act.why.clone(),
         deed,
     };
-    match ledger(site)?.act(&rack, &action).await {
+    match ledger(site)?.act(rack, &action).await {
         Ok(Acted::Done | Acted::AsItWas) => Ok(()),
         Ok(Acted::NoRack) => Err((
             StatusCode::NOT_FOUND,
@@ -326,14 +326,8 @@ async fn to_rack(site: &Site, rack: &str, act: &Act, deed: Deed) -> Result<(), R
     }
 }
 
-async fn cancel_one(site: &Site, job: &str, request: &CancelRequest) -> Result<(), Refusal> {
-    let id: JobId = job.parse().map_err(|_| {
-        (
-            StatusCode::BAD_REQUEST,
-            format!("`{job}` is no id of a job"),
-        )
-    })?;
-    let view = site.ask(move |moment| moment.reading.job(id)).await;
+async fn cancel_one(site: &Site, job: JobId, request: &CancelRequest) -> Result<(), Refusal> {
+    let view = site.ask(move |moment| moment.reading.job(job)).await;
     let view = view.map_err(|error| failed(&error))?;
     let Some(view) = view else {
         return Err((StatusCode::NOT_FOUND, format!("no event told of job {job}")));

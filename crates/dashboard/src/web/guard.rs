@@ -12,6 +12,8 @@ use axum::http::uri::Authority;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::problem::Problem;
+
 /// Nothing from elsewhere, no script but our own file, and no frame around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -51,13 +53,13 @@ pub(super) async fn hosts(State(hosts): State<Hosts>, request: Request, next: Ne
     let says = match hosts.names.is_empty() {
         true => {
             "this dashboard listens on the loopback address only: open it as http://127.0.0.1 or http://localhost, or \
-             list the name in `dashboard.hosts`\n"
+             list the name in `dashboard.hosts`"
         }
         false => {
-            "this dashboard has another name: `dashboard.hosts` lists those that it answers to\n"
+            "this dashboard has another name: `dashboard.hosts` lists those that it answers to"
         }
     };
-    (StatusCode::MISDIRECTED_REQUEST, says).into_response()
+    Problem::new(StatusCode::MISDIRECTED_REQUEST, says).into_response()
 }
 
 impl Hosts {

@@ -3,6 +3,7 @@
 mod access;
 mod actions;
 mod api;
+mod asked;
 mod assets;
 mod compression;
 mod etag;
@@ -21,6 +22,7 @@ use std::future::Future;
 use std::io;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use server::Limits;
@@ -65,7 +67,6 @@ pub async fn serve(
         .nest("/api/v1", api::routes())
         .route("/metrics", get(metrics::answer))
         .fallback(pages::unknown)
-        .layer(from_fn(problem::negotiate))
         .layer(from_fn_with_state(site.clone(), access::check))
         .route("/login", get(access::ask).post(access::sign_in))
         .route("/logout", post(access::sign_out))
@@ -75,13 +76,18 @@ pub async fn serve(
         // Probes call it by its address.
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(Site::ready))
-        .layer(compression::layer())
-        .layer(from_fn(guard::headers))
+        .layer(DefaultBodyLimit::max(asked::LONGEST_FORM))
         .with_state(site);
+    // Around all of them, where an answer says already which methods an address takes.
+    let whole = Router::new()
+        .fallback_service(pages)
+        .layer(from_fn(problem::negotiate))
+        .layer(compression::layer())
+        .layer(from_fn(guard::headers));
     let shutdown = async move {
         shutdown.await;
         ending.send_replace(true);
     };
-    server::run(listener, pages, Limits::default(), shutdown).await;
+    server::run(listener, whole, Limits::default(), shutdown).await;
     Ok(())
 }

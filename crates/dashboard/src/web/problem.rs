@@ -1,16 +1,21 @@
-//! What went wrong, for programs: RFC 9457.
+//! What went wrong: RFC 9457 for programs, a page for people.
 
+use axum::Extension;
 use axum::extract::Request;
-use axum::http::StatusCode;
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
+use axum::http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, VARY,
+};
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::asked::repeated;
+use super::pages;
 use crate::history::HistoryError;
 
-/// An answer of `application/problem+json`.
+/// An answer of `application/problem+json`, or of a page that says the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(super) struct Problem {
     /// The status in words.
@@ -19,6 +24,9 @@ pub(super) struct Problem {
     status: u16,
     /// What is wrong, and what to do.
     detail: String,
+    /// Where whoever reads it as a page goes on, when an action was not done; everybody else goes to the front page.
+    #[serde(skip)]
+    back: Option<String>,
 }
 
 impl Problem {
@@ -27,7 +35,54 @@ impl Problem {
             title: status.canonical_reason().unwrap_or_default().to_owned(),
             status: status.as_u16(),
             detail: detail.into(),
+            back: None,
         }
+    }
+
+    /// An action that was not done.
+    pub(super) fn refused(status: StatusCode, detail: impl Into<String>, back: &str) -> Self {
+        Self::new(status, detail).going_back(back)
+    }
+
+    /// The same of a form that could not even be read.
+    pub(super) fn going_back(self, back: &str) -> Self {
+        Self {
+            back: Some(back.to_owned()),
+            ..self
+        }
+    }
+
+    /// What an answer says by its status alone.
+    fn of_status(answer: &Response, method: &Method, path: &str) -> Self {
+        let status = answer.status();
+        let path = repeated(path);
+        let allowed = answer
+            .headers()
+            .get(ALLOW)
+            .and_then(|all| all.to_str().ok());
+        Self::new(
+            status,
+            match (status, allowed) {
+                (StatusCode::NOT_FOUND, _) => format!("there is nothing at {path}"),
+                (StatusCode::METHOD_NOT_ALLOWED, Some(all)) => {
+                    format!(
+                        "{path} does not take {method}: it takes {}",
+                        all.replace(',', ", ")
+                    )
+                }
+                _ => format!("{path} cannot be answered"),
+            },
+        )
+    }
+
+    /// What is wrong, and what to do.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Where to go on.
+    pub(super) fn back(&self) -> Option<&str> {
+        self.back.as_deref()
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -51,30 +106,57 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let text = serde_json::to_string(&self).unwrap_or_default();
-        (
-            self.status(),
-            [(CONTENT_TYPE, "application/problem+json")],
-            text,
-        )
-            .into_response()
+        (self.status(), Extension(self)).into_response()
     }
 }
 
-/// Answers the problem itself where a page for people would tell of it and the request asked for JSON.
+/// Gives what went wrong its form: a page for people, and JSON for programs. Whatever answers says a [`Problem`] at most,
+/// and an answer that says nothing but its status is told in words.
 pub(super) async fn negotiate(request: Request, next: Next) -> Response {
-    let wants_json = wants_json(request.headers());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let is_for_people = !is_for_programs(&path) && !wants_json(request.headers());
     let mut answer = next.run(request).await;
-    let Some(problem) = answer.extensions_mut().remove::<Problem>() else {
-        return answer;
+    let is_page = answer.headers().get(CONTENT_TYPE).is_some_and(is_html);
+    let status = answer.status();
+    let problem = match answer.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem,
+        None if is_page || !(status.is_client_error() || status.is_server_error()) => {
+            return answer;
+        }
+        None => Problem::of_status(&answer, &method, &path),
     };
-    if wants_json {
-        answer = problem.into_response();
+    let (kind, text) = match (is_for_people, is_page) {
+        (true, true) => (None, None),
+        (true, false) => (
+            Some("text/html; charset=utf-8"),
+            Some(pages::of_problem(&problem)),
+        ),
+        (false, _) => (
+            Some("application/problem+json"),
+            serde_json::to_string(&problem).ok(),
+        ),
+    };
+    if let Some(text) = text {
+        *answer.body_mut() = text.into();
     }
     let headers = answer.headers_mut();
+    if let Some(kind) = kind {
+        headers.remove(CONTENT_LENGTH);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
     headers.insert(VARY, ACCEPT.into());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
+}
+
+fn is_html(kind: &HeaderValue) -> bool {
+    kind.as_bytes().starts_with(b"text/html")
+}
+
+/// Whether only programs ask at this address.
+fn is_for_programs(path: &str) -> bool {
+    let first = path.split('/').nth(1);
+    matches!(first, Some("api" | "metrics" | "healthz" | "readyz"))
 }
 
 /// Whether JSON is asked for and no page, as every browser does.

@@ -345,8 +345,8 @@ impl Site {
                 .await
             {
                 Ok(Some(html)) => Html(html).into_response(),
-                Ok(None) => pages::not_there(),
-                Err(error) => pages::broken(&error),
+                Ok(None) => pages::not_there().into_response(),
+                Err(error) => Problem::broken(&error).into_response(),
             },
         };
         let headers = answer.headers_mut();

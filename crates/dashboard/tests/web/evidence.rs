@@ -87,6 +87,14 @@ pub(crate) fn failed() -> Outcome {
 /// The object of the job that failed.
 pub(crate) fn object(hour: i64) -> Object {
     let lines: String = (1..=100).map(|line| format!("line {line}\n")).collect();
+    wrote(
+        hour,
+        &format!("{lines}\u{1b}[31mred {HOSTILE}\u{1b}[0m\u{202e}\n"),
+    )
+}
+
+/// The same of one that wrote this last.
+fn wrote(hour: i64, end: &str) -> Object {
     let evidence = Evidence {
         v: Evidence::VERSION,
         job: job(hour),
@@ -97,7 +105,7 @@ pub(crate) fn object(hour: i64) -> Object {
         output: [(
             Phase::Provision,
             Output {
-                end: format!("{lines}\u{1b}[31mred {HOSTILE}\u{1b}[0m\u{202e}\n"),
+                end: end.to_owned(),
                 cut: true,
             },
         )]
@@ -188,33 +196,49 @@ async fn what_failed_is_shown_with_its_last_lines_and_what_differs() {
 
 #[tokio::test]
 async fn what_was_read_lately_is_not_read_again_unless_it_is_too_much() {
-    let (small, large) = (object(0), object(6));
-    // As much as is remembered, and more.
-    let too_large = Keeping::Kept {
-        digest: large.digest.clone(),
-        size: 9 << 20,
-    };
-    let mut events = ran(0, 10, "noble", failed(), Some(kept(&small)));
-    events.extend(ran(6, 10, "noble", failed(), Some(too_large)));
+    // Two of them are as much as is remembered. What events say of their size is a stranger's word.
+    let hours = [0, 6, 12];
+    let objects = hours.map(|hour| wrote(hour, &"x".repeat(3 << 20)));
+    let mut events = Vec::new();
+    for ((hour, object), size) in hours.iter().zip(&objects).zip([0, 1 << 62, 1 << 62]) {
+        let keeping = Keeping::Kept {
+            digest: object.digest.clone(),
+            size,
+        };
+        events.extend(ran(*hour, 10, "noble", failed(), Some(keeping)));
+    }
     let dashboard = Dashboard::start(&events).await;
     let bus = dashboard.ledger.bus();
     let status = async |hour| {
         let path = format!("/api/v1/jobs/{}/evidence", job(hour));
         dashboard.get(&path).await.status()
     };
-    let put = async |hour, object: &Object| {
-        let objects = bus.objects("evidence");
-        objects.put(&name(hour, object), object).await.unwrap();
-    };
-    put(0, &small).await;
-    assert_eq!(status(0).await, StatusCode::OK);
+    for (hour, object) in hours.into_iter().zip(&objects) {
+        let bucket = bus.objects("evidence");
+        bucket.put(&name(hour, object), object).await.unwrap();
+        assert_eq!(status(hour).await, StatusCode::OK);
+    }
     bus.purge("OBJ_evidence", "$O.evidence.>").await.unwrap();
-    assert_eq!(status(0).await, StatusCode::OK);
-    put(6, &large).await;
-    assert_eq!(status(6).await, StatusCode::OK);
-    bus.purge("OBJ_evidence", "$O.evidence.>").await.unwrap();
-    for hour in [0, 6] {
-        assert_eq!(status(hour).await, StatusCode::NOT_FOUND, "{hour}");
+    let (found, gone) = (StatusCode::OK, StatusCode::NOT_FOUND);
+    for (hour, remembered) in hours.into_iter().zip([gone, found, found]) {
+        assert_eq!(status(hour).await, remembered, "{hour}");
+    }
+}
+
+#[tokio::test]
+async fn the_evidence_of_another_job_is_none_of_this_one() {
+    let other = object(12);
+    let mut events = ran(0, 10, "noble", failed(), Some(kept(&other)));
+    events.extend(ran(12, 10, "noble", failed(), Some(kept(&other))));
+    let dashboard = Dashboard::start(&events).await;
+    let objects = dashboard.ledger.bus().objects("evidence");
+    for hour in [0, 12] {
+        objects.put(&name(hour, &other), &other).await.unwrap();
+    }
+    // Also when it is remembered.
+    for (hour, status) in [(12, StatusCode::OK), (0, StatusCode::NOT_FOUND)] {
+        let path = format!("/api/v1/jobs/{}/evidence", job(hour));
+        assert_eq!(dashboard.get(&path).await.status(), status, "{hour}");
     }
 }
 

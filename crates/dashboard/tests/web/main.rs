@@ -13,6 +13,7 @@ mod evidence;
 mod live;
 mod metrics;
 mod pages;
+mod problems;
 #[path = "../support/mod.rs"]
 mod support;
 mod system;

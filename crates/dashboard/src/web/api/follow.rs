@@ -10,9 +10,9 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::time::{sleep, timeout};
 
 use super::super::access::Visitor;
+use super::super::asked::bad;
 use super::super::problem::Problem;
 use super::super::site::{Changes, Site};
-use super::bad;
 use crate::history::HistoryError;
 use crate::views::{EventFilter, EventView, Place};
 

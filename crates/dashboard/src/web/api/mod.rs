@@ -6,26 +6,21 @@ mod told;
 mod verdicts;
 mod view;
 
-use std::fmt::Display;
-use std::str::FromStr;
-
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, HeaderMap, VARY};
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use model::evidence::Evidence;
 use model::id::{CycleId, JobId};
 use model::name::{MachineName, RackName};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::Visitor;
+use super::asked::{Asked, Named, bad};
 use super::pages::trends::Span;
 use super::problem::Problem;
 use super::site::{Moment, Site};
@@ -44,9 +39,7 @@ const LIMIT: (usize, usize) = (100, 1000);
 type Answer = Result<Response, Problem>;
 
 pub(super) fn routes() -> Router<Site> {
-    let routes: Router<Site> = described().into();
-    routes
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
+    described().into()
 }
 
 /// The routes, each with what it says of itself.
@@ -86,34 +79,6 @@ impl Piece {
         let (usual, most) = LIMIT;
         self.limit.unwrap_or(usual).clamp(1, most)
     }
-}
-
-/// What stands behind the `?`, with what is wrong with it as a problem.
-struct Asked<T>(T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match Query::from_request_parts(parts, state).await {
-            Ok(Query(asked)) => Ok(Self(asked)),
-            Err(error) => Err(bad_query(&error)),
-        }
-    }
-}
-
-fn bad(why: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, why)
-}
-
-fn bad_query(error: &QueryRejection) -> Problem {
-    bad(error.body_text())
-}
-
-/// A part of the address as what it stands for.
-fn named<T: FromStr<Err: Display>>(text: &str) -> Result<T, Problem> {
-    text.parse()
-        .map_err(|error: T::Err| bad(format!("`{text}`: {error}")))
 }
 
 async fn answer<T: View>(
@@ -208,8 +173,7 @@ async fn racks(State(site): State<Site>) -> Answer {
     params(("rack" = RackName, Path, description = "The rack")),
     responses((status = 200, body = RackView, description = "One rack."), Same, Otherwise, Unknown)
 )]
-async fn rack(State(site): State<Site>, Path(rack): Path<String>) -> Answer {
-    let rack: RackName = named(&rack)?;
+async fn rack(State(site): State<Site>, Named(rack): Named<RackName>) -> Answer {
     let name = format!("racks/{rack}");
     together(site, name, move |moment| moment.reading.rack(&rack)).await
 }
@@ -223,10 +187,9 @@ async fn rack(State(site): State<Site>, Path(rack): Path<String>) -> Answer {
 )]
 async fn cycles_of(
     State(site): State<Site>,
-    Path(rack): Path<String>,
+    Named(rack): Named<RackName>,
     Asked(piece): Asked<Piece>,
 ) -> Answer {
-    let rack: RackName = named(&rack)?;
     answer(site, move |moment| {
         let (after, limit) = (piece.after, piece.limit());
         listed(moment, moment.reading.cycles(Some(&rack), after, limit))
@@ -256,8 +219,7 @@ async fn cycles(State(site): State<Site>, Asked(piece): Asked<Piece>) -> Answer 
     params(("cycle" = CycleId, Path, description = "The cycle")),
     responses((status = 200, body = CycleView, description = "One cycle with its decisions."), Same, Otherwise, Unknown)
 )]
-async fn cycle(State(site): State<Site>, Path(cycle): Path<String>) -> Answer {
-    let cycle = named(&cycle)?;
+async fn cycle(State(site): State<Site>, Named(cycle): Named<CycleId>) -> Answer {
     one(site, move |moment| moment.reading.cycle(cycle)).await
 }
 
@@ -268,8 +230,7 @@ async fn cycle(State(site): State<Site>, Path(cycle): Path<String>) -> Answer {
     params(("machine" = MachineName, Path, description = "The machine")),
     responses((status = 200, body = MachineView, description = "One machine."), Same, Otherwise, Unknown)
 )]
-async fn machine(State(site): State<Site>, Path(machine): Path<String>) -> Answer {
-    let machine: MachineName = named(&machine)?;
+async fn machine(State(site): State<Site>, Named(machine): Named<MachineName>) -> Answer {
     one(site, move |moment| moment.reading.machine(&machine)).await
 }
 
@@ -282,10 +243,9 @@ async fn machine(State(site): State<Site>, Path(machine): Path<String>) -> Answe
 )]
 async fn decisions(
     State(site): State<Site>,
-    Path(machine): Path<String>,
+    Named(machine): Named<MachineName>,
     Asked(piece): Asked<Piece>,
 ) -> Answer {
-    let machine: MachineName = named(&machine)?;
     answer(site, move |moment| {
         let (after, limit) = (piece.after, piece.limit());
         listed(
@@ -303,8 +263,7 @@ async fn decisions(
     params(("job" = JobId, Path, description = "The job")),
     responses((status = 200, body = JobView, description = "One job."), Same, Otherwise, Unknown)
 )]
-async fn job(State(site): State<Site>, Path(job): Path<String>) -> Answer {
-    let job = named(&job)?;
+async fn job(State(site): State<Site>, Named(job): Named<JobId>) -> Answer {
     one(site, move |moment| moment.reading.job(job)).await
 }
 
@@ -315,8 +274,7 @@ async fn job(State(site): State<Site>, Path(job): Path<String>) -> Answer {
     params(("job" = JobId, Path, description = "The job")),
     responses((status = 200, body = Evidence, description = "What is kept of a job that did not pass."), Otherwise, Unknown, NotNow)
 )]
-async fn evidence(State(site): State<Site>, Path(job): Path<String>) -> Answer {
-    let job = named(&job)?;
+async fn evidence(State(site): State<Site>, Named(job): Named<JobId>) -> Answer {
     let question = site.ask(move |moment| {
         let Some(view) = moment.reading.job(job)? else {
             return Ok(None);

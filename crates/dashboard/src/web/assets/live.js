@@ -70,6 +70,11 @@ function sayHow() {
   else say("stale", `stale, as of ${clock(new Date(old.dataset.asOf))}`);
 }
 
+// The name of the page says what matters to whoever has it open behind others.
+function nameIt() {
+  document.title = document.getElementById("standing").dataset.name;
+}
+
 function know(root) {
   for (const part of root.children) known.set(part.id, part.outerHTML);
 }
@@ -88,6 +93,7 @@ function replace(text) {
   know(template.content);
   tellTimes(part);
   put(() => old.replaceWith(part));
+  nameIt();
 }
 
 function replaceAll(text) {
@@ -103,6 +109,7 @@ function replaceAll(text) {
   know(template.content);
   tellTimes(template.content);
   put(() => parts.replaceChildren(template.content));
+  nameIt();
 }
 
 function listen() {

@@ -7,10 +7,11 @@ use axum::response::{Html, IntoResponse, Response};
 use maud::{Markup, html};
 
 use super::super::access::Visitor;
+use super::super::problem::Problem;
 use super::super::site::{Client, Moment, Site};
 use super::parts::{in_address, time};
 use super::table::table;
-use super::{Page, action_of, bare, refused};
+use super::{Page, action_of, bare};
 use crate::tokens::{Holder, Role, TokenError, Tokens};
 
 pub(in super::super) async fn answer(
@@ -19,7 +20,9 @@ pub(in super::super) async fn answer(
     client: Client,
 ) -> Response {
     if visitor.who_may(Role::Admin).is_none() {
-        return refused(StatusCode::FORBIDDEN, "this page needs the role admin", "/");
+        let why = "this page needs the role admin: `racktick dashboard token add NAME --role admin` makes a token that \
+                   has it";
+        return Problem::refused(StatusCode::FORBIDDEN, why, "/").into_response();
     }
     let tokens = site.access().tokens.clone();
     site.page(client, move |moment| Ok(Some(page(moment, &tokens))))

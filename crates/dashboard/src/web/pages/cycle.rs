@@ -1,27 +1,25 @@
 //! One cycle.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 use model::id::CycleId;
 use rusqlite::Result;
 
+use super::super::asked::Named;
 use super::super::site::{Client, Moment, Site};
 use super::decisions::{First, table};
 use super::parts::{counts, cycle_state, maybe_time, rack_link, time};
-use super::{Page, bad, now};
+use super::{Page, now};
 use crate::views::CycleView;
 use crate::words;
 
 pub(in super::super) async fn answer(
     State(site): State<Site>,
     client: Client,
-    Path(cycle): Path<String>,
+    Named(cycle): Named<CycleId>,
 ) -> Response {
-    match cycle.parse::<CycleId>() {
-        Ok(cycle) => site.page(client, move |moment| page(moment, cycle)).await,
-        Err(error) => bad(&format!("`{cycle}` is no id of a cycle: {error}")),
-    }
+    site.page(client, move |moment| page(moment, cycle)).await
 }
 
 fn page(moment: &Moment, cycle: CycleId) -> Result<Option<Page>> {

@@ -5,6 +5,7 @@ use model::evidence::{Evidence, Output};
 use model::outcome::Phase;
 
 use super::super::site::Moment;
+use super::table::table;
 use crate::evidence::{Found, last_lines, missing, plain};
 use crate::views::{Difference, JobView};
 
@@ -59,20 +60,18 @@ fn log(output: &Output, name: &str) -> Markup {
 /// A job that failed beside one that passed.
 pub(super) fn differences(all: &[Difference]) -> Markup {
     let value = |value: &Option<String>| html! { bdi { (value.as_deref().unwrap_or("–")) } };
+    let row = |row: &Difference| {
+        [
+            html! { bdi { (row.what) } },
+            value(&row.failed),
+            value(&row.passed),
+            html! { @if row.differs { span.badge.suspect { "≠ differs" } } },
+        ]
+    };
     html! {
         @if !all.is_empty() {
             h3 { "What differs" }
-            div.wide tabindex="0" { table {
-                thead { tr { th { "what" } th { "failed" } th { "passed" } th { "difference" } } }
-                tbody { @for row in all {
-                    tr {
-                        th scope="row" { bdi { (row.what) } }
-                        td { (value(&row.failed)) }
-                        td { (value(&row.passed)) }
-                        td { @if row.differs { span.badge.suspect { "≠ differs" } } }
-                    }
-                } }
-            } }
+            (table(&["what", "failed", "passed", "difference"], all.iter().map(row)))
         }
     }
 }

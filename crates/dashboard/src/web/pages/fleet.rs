@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::extract::{Query, State};
-use axum::response::Response;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use model::name::{MachineName, RackName};
 use model::outcome::SkipReason;
 use rusqlite::Result;
 use serde::Deserialize;
 
+use super::super::asked::{Asked, bad, repeated};
 use super::super::site::{Client, Moment, Site};
 use super::parts::{
     cycle_link, cycle_state, health, job_link, machine_link, outcome_in_full, rack_link, since,
@@ -45,10 +46,21 @@ const LEFT_ALONE: &str = "left_alone";
 pub(in super::super) async fn answer(
     State(site): State<Site>,
     client: Client,
-    Query(filter): Query<Filter>,
+    Asked(filter): Asked<Filter>,
 ) -> Response {
+    if !filter.is_sensible() {
+        let known: Vec<_> = states().collect();
+        let (state, known) = (repeated(&filter.state), known.join(", "));
+        return bad(format!("`state`: {state} is none of {known}")).into_response();
+    }
     site.page(client, move |moment| page(moment, &filter).map(Some))
         .await
+}
+
+/// What may be asked for.
+fn states() -> impl Iterator<Item = &'static str> {
+    let healths = Health::ALL.map(Health::as_str).into_iter();
+    healths.chain([DEPLOYING, LEFT_ALONE])
 }
 
 fn page(moment: &Moment, filter: &Filter) -> Result<Page> {
@@ -60,8 +72,14 @@ fn page(moment: &Moment, filter: &Filter) -> Result<Page> {
         }
         fleet.racks.retain(|rack| !rack.cells.is_empty());
     }
+    let failing = fleet
+        .totals
+        .health
+        .iter()
+        .filter(|(health, _)| health.fails());
     let mut page = Page::new("Fleet")
         .at("/")
+        .failing(failing.map(|(_, count)| count).sum())
         .part("totals", totals(moment, &fleet, filter))
         .part("find", find(filter));
     let silent = match filter.is_set() {
@@ -107,6 +125,10 @@ fn silent(moment: &Moment, fleet: &Fleet) -> Vec<RackCard> {
 impl Filter {
     fn is_set(&self) -> bool {
         !self.q.is_empty() || !self.state.is_empty()
+    }
+
+    fn is_sensible(&self) -> bool {
+        self.state.is_empty() || states().any(|state| state == self.state)
     }
 
     fn lets_through(&self, rack: &str, cell: &Cell) -> bool {
@@ -195,7 +217,7 @@ fn find(filter: &Filter) -> Markup {
             label for="state" { "State" }
             select #state name="state" {
                 option value="" selected[filter.state.is_empty()] { "any" }
-                @for state in Health::ALL.map(Health::as_str).into_iter().chain([DEPLOYING, LEFT_ALONE]) {
+                @for state in states() {
                     option value=(state) selected[filter.state == state] { (state.replace('_', " ")) }
                 }
             }

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 use model::id::JobId;
 use rusqlite::Result;
 use serde_json::Value;
 
+use super::super::asked::Named;
 use super::super::site::{Client, Moment, Site};
 use super::parts::{machine_link, maybe_time, rack_link, span, time};
-use super::{Page, action, bad};
+use super::{Page, action};
 use super::{decisions, evidence};
 use crate::views::{JobView, PhaseView};
 
@@ -21,12 +22,9 @@ const BAR: (f64, u32) = (160.0, 12);
 pub(in super::super) async fn answer(
     State(site): State<Site>,
     client: Client,
-    Path(job): Path<String>,
+    Named(job): Named<JobId>,
 ) -> Response {
-    match job.parse::<JobId>() {
-        Ok(job) => site.page(client, move |moment| page(moment, job)).await,
-        Err(error) => bad(&format!("`{job}` is no id of a job: {error}")),
-    }
+    site.page(client, move |moment| page(moment, job)).await
 }
 
 fn page(moment: &Moment, job: JobId) -> Result<Option<Page>> {

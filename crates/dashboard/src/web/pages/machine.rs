@@ -1,12 +1,14 @@
 //! One machine: how it is, why it was left alone, and what failed.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 use model::name::MachineName;
 use rusqlite::Result;
 
+use super::super::asked::{Asked, Named};
 use super::super::site::{Client, Moment, Site};
+use super::Page;
 use super::decisions::{self, First};
 use super::evidence;
 use super::job::phases;
@@ -15,7 +17,7 @@ use super::parts::{
     strip,
 };
 use super::rack::After;
-use super::{Page, bad};
+use crate::history::standing::Health;
 use crate::views::{Cursor, JobView, MachineView};
 use crate::words;
 
@@ -25,16 +27,11 @@ const DECISIONS: usize = 50;
 pub(in super::super) async fn answer(
     State(site): State<Site>,
     client: Client,
-    Path(machine): Path<String>,
-    Query(after): Query<After>,
+    Named(machine): Named<MachineName>,
+    Asked(After { after }): Asked<After>,
 ) -> Response {
-    match MachineName::new(machine) {
-        Ok(machine) => {
-            site.page(client, move |moment| page(moment, &machine, after.after))
-                .await
-        }
-        Err(error) => bad(&error.to_string()),
-    }
+    site.page(client, move |moment| page(moment, &machine, after))
+        .await
 }
 
 fn page(moment: &Moment, machine: &MachineName, after: Option<Cursor>) -> Result<Option<Page>> {
@@ -76,7 +73,7 @@ fn summary(moment: &Moment, view: &MachineView) -> Markup {
     html! {
         p.lead {
             (health(cell.health)) " " (words::health_meaning(cell.health))
-            @if cell.since.is_some() { " It " (since(cell)) "." }
+            @if cell.since.is_some() || cell.health == Health::Quarantined { " It " (since(cell)) "." }
         }
         dl {
             dt { "Last decision" }

@@ -15,15 +15,14 @@ mod table;
 pub(super) mod trends;
 
 use axum::Extension;
-use axum::http::StatusCode;
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::{StatusCode, Uri};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use jiff::{SignedDuration, Timestamp};
 use maud::{DOCTYPE, Markup, html};
 
 use super::problem::Problem;
 use super::site::Moment;
 use super::stand::Stand;
-use crate::history::HistoryError;
 use crate::tokens::Role;
 use crate::words;
 pub(super) use parts::in_address;
@@ -35,6 +34,8 @@ const SILENT: SignedDuration = SignedDuration::from_mins(5);
 /// A page before it is dressed.
 pub(super) struct Page {
     title: String,
+    /// How many machines do not deploy, where it is about that: whoever has it open behind others sees it in its tab.
+    failing: usize,
     /// Its entry in the navigation, if it has one.
     here: Option<&'static str>,
     sections: Vec<Section>,
@@ -60,6 +61,7 @@ impl Page {
     fn new(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
+            failing: 0,
             here: None,
             sections: Vec::new(),
         }
@@ -69,6 +71,18 @@ impl Page {
         Self {
             here: Some(here),
             ..self
+        }
+    }
+
+    fn failing(self, failing: usize) -> Self {
+        Self { failing, ..self }
+    }
+
+    /// What a browser calls it.
+    fn name(&self) -> String {
+        match self.failing {
+            0 => format!("{} · racktick", self.title),
+            failing => format!("✖ {failing} · {} · racktick", self.title),
         }
     }
 
@@ -99,7 +113,7 @@ impl Page {
 /// The parts of a page, with how it stands with what they say at the top.
 pub(super) fn sections(moment: &Moment, page: Page) -> rusqlite::Result<Vec<Section>> {
     let newest = moment.reading.as_of()?.newest_event;
-    let standing = html! { div #standing { (standing(moment, newest)) } };
+    let standing = html! { div #standing data-name=(page.name()) { (standing(moment, newest)) } };
     let mut sections = vec![Section {
         id: "standing".into(),
         html: standing.into_string(),
@@ -111,26 +125,22 @@ pub(super) fn sections(moment: &Moment, page: Page) -> rusqlite::Result<Vec<Sect
 /// The whole text of a page.
 pub(super) fn whole(moment: &Moment, page: Option<Page>) -> rusqlite::Result<Option<String>> {
     let whole = page.map(|page| {
-        let (title, here) = (page.title.clone(), page.here);
+        let (name, title, here) = (page.name(), page.title.clone(), page.here);
         let parts = sections(moment, page)?;
         let stand = Stand::of(&parts).to_string();
         let parts: String = parts.into_iter().map(|section| section.html).collect();
         let content = html! { div #parts data-stand=(stand) { (maud::PreEscaped(parts)) } };
-        Ok(dressed(moment, &title, here, content).into_string())
+        Ok(document(&name, dressed(moment, &title, here, content)).into_string())
     });
     whole.transpose()
 }
 
 fn dressed(moment: &Moment, title: &str, here: Option<&str>, content: Markup) -> Markup {
-    let body = html! {
+    html! {
         a.skip href="#content" { "To the content" }
         header {
             a.brand href="/" { "racktick" }
-            nav aria-label="Main" {
-                @for (path, name) in NAVIGATION {
-                    a href=(path) aria-current=[(here == Some(path)).then_some("page")] { (name) }
-                }
-            }
+            (navigation(here))
             (visitor(moment))
             p #live role="status" { "not live: this page shows the moment it was opened" }
             button #pause type="button" hidden aria-pressed="false" { "Pause" }
@@ -140,8 +150,17 @@ fn dressed(moment: &Moment, title: &str, here: Option<&str>, content: Markup) ->
             (content)
         }
         script src="/assets/live.js" {}
-    };
-    document(title, body)
+    }
+}
+
+fn navigation(here: Option<&str>) -> Markup {
+    html! {
+        nav aria-label="Main" {
+            @for (path, name) in NAVIGATION {
+                a href=(path) aria-current=[(here == Some(path)).then_some("page")] { (name) }
+            }
+        }
+    }
 }
 
 /// Who is signed in, and the way in or out.
@@ -178,28 +197,38 @@ fn action_of(role: Role, moment: &Moment, address: &str, name: &str) -> Markup {
     }
 }
 
-/// The answer when an action was not done.
-pub(super) fn refused(status: StatusCode, why: &str, back: &str) -> Response {
-    let content = html! { p.alarm role="alert" { (why) } p { a href=(back) { "Back" } } };
-    no_page(Problem::new(status, why), "Not done", content)
-}
-
-/// What stands where a page would be, with what [`super::problem::negotiate`] gives a program instead.
-fn no_page(problem: Problem, title: &str, content: Markup) -> Response {
-    let page = Html(bare(title, content).into_string());
-    (problem.status(), Extension(problem), page).into_response()
+/// The page that tells what went wrong.
+pub(super) fn of_problem(problem: &Problem) -> String {
+    let title = match problem.status() {
+        _ if problem.back().is_some() => "Not done",
+        StatusCode::NOT_FOUND => "Nothing there",
+        StatusCode::UNAUTHORIZED => "Not signed in",
+        status if status.is_server_error() => "Out of order",
+        _ => "Not understood",
+    };
+    let content = html! {
+        p.alarm role="alert" { (words::sentence(problem.detail())) }
+        p {
+            @match problem.back() {
+                Some(back) => a href=(back) { "Back" },
+                None => a href="/" { "To the fleet" },
+            }
+            @if problem.status() == StatusCode::UNAUTHORIZED { " · " a href="/login" { "Sign in" } }
+        }
+    };
+    bare(title, content).into_string()
 }
 
 /// A page that nothing can change on.
 fn bare(title: &str, content: Markup) -> Markup {
     let body = html! {
-        header { a.brand href="/" { "racktick" } }
+        header { a.brand href="/" { "racktick" } (navigation(None)) }
         main { h1 { (title) } (content) }
     };
-    document(title, body)
+    document(&format!("{title} · racktick"), body)
 }
 
-fn document(title: &str, body: Markup) -> Markup {
+fn document(name: &str, body: Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -207,7 +236,7 @@ fn document(title: &str, body: Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (title) " · racktick" }
+                title { (name) }
                 link rel="icon" href="/assets/icon.svg";
                 link rel="stylesheet" href="/assets/style.css";
             }
@@ -243,7 +272,7 @@ fn standing(moment: &Moment, newest: Option<Timestamp>) -> Markup {
     }
 }
 
-/// The page on which a token is asked for.
+/// The page on which a token is asked for, perhaps once more.
 pub(super) fn login(next: &str, refused: bool) -> Response {
     let content = html! {
         @if refused { p.alarm role="alert" { "Nobody has this token." } }
@@ -258,44 +287,31 @@ pub(super) fn login(next: &str, refused: bool) -> Response {
             " makes a token and prints it once. Without " code { "--role" } " it lets read alone."
         }
     };
-    let status = match refused {
-        true => StatusCode::FORBIDDEN,
-        false => StatusCode::OK,
-    };
-    (status, Html(bare("Sign in", content).into_string())).into_response()
+    let page = Html(bare("Sign in", content).into_string());
+    match refused {
+        true => {
+            let problem = Problem::new(StatusCode::FORBIDDEN, "nobody has this token");
+            (problem.status(), Extension(problem), page).into_response()
+        }
+        false => page.into_response(),
+    }
 }
 
-/// The answer to an address that is none.
-pub(super) async fn unknown() -> Response {
-    let says = "there is nothing at this address";
-    let content =
-        html! { p { "There is nothing at this address. " a href="/" { "To the fleet" } "." } };
-    let problem = Problem::new(StatusCode::NOT_FOUND, says);
-    no_page(problem, "Nothing there", content)
+/// The answer to an address that is none. With a slash at its end it may be one without.
+pub(super) async fn unknown(uri: Uri) -> Response {
+    let path = uri.path().trim_end_matches('/');
+    if path.len() < uri.path().len() && path.len() > 1 {
+        let query = uri.query().map(|query| format!("?{query}"));
+        let there = format!("{path}{}", query.unwrap_or_default());
+        if super::access::here(&there) == there {
+            return Redirect::permanent(&there).into_response();
+        }
+    }
+    StatusCode::NOT_FOUND.into_response()
 }
 
 /// The answer when no event told of what is asked for.
-pub(super) fn not_there() -> Response {
+pub(super) fn not_there() -> Problem {
     let says = "no event has told of this, or it is older than what is kept";
-    let content = html! {
-        p { "No event has told of this, or it is older than what is kept. " a href="/" { "To the fleet" } "." }
-    };
-    no_page(
-        Problem::new(StatusCode::NOT_FOUND, says),
-        "Nothing there",
-        content,
-    )
-}
-
-/// The answer when an address holds something that is no name, id or number.
-fn bad(what: &str) -> Response {
-    let content = html! { p { (what) } p { a href="/" { "To the fleet" } } };
-    let problem = Problem::new(StatusCode::BAD_REQUEST, what);
-    no_page(problem, "Not understood", content)
-}
-
-/// The answer when the history cannot be read.
-pub(super) fn broken(error: &HistoryError) -> Response {
-    let content = html! { p { "The history file cannot be read. The dashboard's log says why." } };
-    no_page(Problem::broken(error), "Out of order", content)
+    Problem::new(StatusCode::NOT_FOUND, says)
 }

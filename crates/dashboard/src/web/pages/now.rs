@@ -1,7 +1,7 @@
 //! What happens, as it happens.
 
-use axum::extract::{Query, State};
-use axum::response::Response;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use model::action::Deed;
 use model::event::Fact;
@@ -9,10 +9,11 @@ use model::name::{MachineName, RackName};
 use rusqlite::Result;
 use serde::Deserialize;
 
+use super::super::asked::{Asked, bad, repeated};
 use super::super::site::{Client, Moment, Site};
+use super::Page;
 use super::parts::{in_address, job_link, machine_link, older, rack_link, time};
 use super::table::sentences;
-use super::{Page, bad};
 use crate::views::{Cursor, EventFilter, EventView};
 
 /// How many events one page has.
@@ -33,14 +34,14 @@ pub(in super::super) struct Filter {
 pub(in super::super) async fn answer(
     State(site): State<Site>,
     client: Client,
-    Query(form): Query<Filter>,
+    Asked(form): Asked<Filter>,
 ) -> Response {
     match form.filter() {
         Ok(filter) => {
             site.page(client, move |moment| page(moment, &form, &filter).map(Some))
                 .await
         }
-        Err(why) => bad(&why),
+        Err(why) => bad(why).into_response(),
     }
 }
 
@@ -49,11 +50,23 @@ impl Filter {
         let set = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
         let rack = set(&self.rack).map(RackName::new).transpose();
         let machine = set(&self.machine).map(MachineName::new).transpose();
+        let kind = set(&self.kind);
+        if let Some(kind) = kind
+            .as_ref()
+            .filter(|kind| kinds().all(|known| known != *kind))
+        {
+            let known: Vec<_> = kinds().collect();
+            return Err(format!(
+                "`kind`: {} is none of {}",
+                repeated(kind),
+                known.join(", ")
+            ));
+        }
         Ok(EventFilter {
             rack: rack.map_err(|why| why.to_string())?,
             machine: machine.map_err(|why| why.to_string())?,
             cycle: None,
-            kind: set(&self.kind),
+            kind,
         })
     }
 
@@ -85,11 +98,16 @@ fn find(form: &Filter) -> Markup {
             label for="kind" { "Kind" }
             select #kind name="kind" {
                 option value="" selected[form.kind.is_empty()] { "any" }
-                @for kind in Fact::KINDS.into_iter().chain(Deed::KINDS) { option value=(kind) selected[form.kind == kind] { (kind) } }
+                @for kind in kinds() { option value=(kind) selected[form.kind == kind] { (kind) } }
             }
             button { "Show" }
         }
     }
+}
+
+/// The kinds that events are of.
+fn kinds() -> impl Iterator<Item = &'static str> {
+    Fact::KINDS.into_iter().chain(Deed::KINDS)
 }
 
 /// Events as a table.

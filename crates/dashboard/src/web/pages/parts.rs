@@ -102,7 +102,7 @@ pub(super) fn strip(verdicts: &[Verdict]) -> Markup {
 pub(super) fn since(cell: &Cell) -> Markup {
     html! {
         @match cell.since {
-            None => "nothing was proved yet",
+            None => (words::unproved(cell.health)),
             // Also one that is left alone because of what others did with it.
             Some(since) if cell.passed_at >= Some(since) => {
                 "deploys since " (time(since)) (in_a_row(cell.streak))

@@ -1,12 +1,13 @@
 //! One rack.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 use model::name::RackName;
 use rusqlite::Result;
 use serde::Deserialize;
 
+use super::super::asked::{Asked, Named};
 use super::super::site::{Client, Moment, Site};
 use super::decisions::left_alone;
 use super::now::who_and_why;
@@ -15,7 +16,7 @@ use super::parts::{
     strip, time,
 };
 use super::table::table;
-use super::{Page, action, bad};
+use super::{Page, action};
 use crate::views::{ACTIONS, ActionView, Cursor, RackMachine, RackView};
 
 /// How many cycles a page of older ones has.
@@ -30,16 +31,11 @@ pub(in super::super) struct After {
 pub(in super::super) async fn answer(
     State(site): State<Site>,
     client: Client,
-    Path(rack): Path<String>,
-    Query(after): Query<After>,
+    Named(rack): Named<RackName>,
+    Asked(After { after }): Asked<After>,
 ) -> Response {
-    match RackName::new(rack) {
-        Ok(rack) => {
-            site.page(client, move |moment| page(moment, &rack, after.after))
-                .await
-        }
-        Err(error) => bad(&error.to_string()),
-    }
+    site.page(client, move |moment| page(moment, &rack, after))
+        .await
 }
 
 fn page(moment: &Moment, rack: &RackName, after: Option<Cursor>) -> Result<Option<Page>> {

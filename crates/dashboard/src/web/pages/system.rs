@@ -2,15 +2,16 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
+use model::name::RackName;
 use rusqlite::Result;
 
 use super::super::site::{Client, Moment, Site};
 use super::parts::{job_link, machine_link, maybe_time, rack_link, time};
 use super::table::table;
 use super::{Page, action, action_of};
-use crate::broker::{BrokerView, DeadView};
+use crate::broker::{BrokerView, DeadView, StreamView, WorkView};
 use crate::claims::ClaimView;
 use crate::living::RoleView;
 use crate::tokens::Role;
@@ -67,49 +68,54 @@ fn roles(broker: &BrokerView) -> Markup {
         return html! { p.quiet { "the broker does not let this dashboard ask who is alive: "
         code { "racktick setup --credentials" } " has the permissions of this version" } };
     };
+    let row = |role: &RoleView| {
+        [
+            html! { bdi { (role.role) } },
+            html! { bdi { (role.host.as_deref().unwrap_or("–")) } },
+            html! { bdi { (role.name.as_deref().unwrap_or("–")) } },
+            html! { bdi { (role.version) } },
+            time(role.since),
+            time(role.heard_at),
+        ]
+    };
     html! {
         @for needed in missing(broker) {
             p { span.badge.failed { "✖ no " (needed) " answers" } }
         }
-        div.wide tabindex="0" { table {
-            thead { tr { th { "role" } th { "host" } th { "name" } th { "version" } th { "since" } th { "last heard" } } }
-            tbody { @for role in roles {
-                tr {
-                    th scope="row" { bdi { (role.role) } }
-                    td { bdi { (role.host.as_deref().unwrap_or("–")) } }
-                    td { bdi { (role.name.as_deref().unwrap_or("–")) } }
-                    td { bdi { (role.version) } }
-                    td { (time(role.since)) }
-                    td { (time(role.heard_at)) }
-                }
-            } }
-        } }
+        (table(&["role", "host", "name", "version", "since", "last heard"], roles.iter().map(row)))
     }
 }
 
 fn work(broker: &BrokerView) -> Markup {
-    html! {
-        div.wide tabindex="0" { table {
-            thead { tr { th { "kind" } th { "waiting" } th { "at work" } th { "not for the first time" } th { "oldest since" } th { "remark" } } }
-            tbody { @for work in &broker.work {
-                tr {
-                    th scope="row" { (work.kind) }
-                    td { (work.waiting) }
-                    td { (work.at_work) }
-                    td { (work.again) }
-                    td { (maybe_time(work.oldest)) }
-                    td {
-                        @if work.waiting > 0 && work.takers == 0 && work.at_work == 0 {
-                            span.badge.failed { "✖ nobody takes them: does a worker run?" }
-                        } @else if work.takers == 0 && work.at_work == 0 {
-                            span.badge.lost { "▲ no worker asks for any" }
-                        }
-                        (not_in_step(&work.lacking))
-                    }
+    let row = |work: &WorkView| {
+        let is_left = work.takers == 0 && work.at_work == 0;
+        [
+            html! { (work.kind) },
+            html! { (work.waiting) },
+            html! { (work.at_work) },
+            html! { (work.again) },
+            maybe_time(work.oldest),
+            html! {
+                @match (is_left, work.waiting) {
+                    (false, _) => {},
+                    (true, 0) => span.badge.lost { "▲ no worker asks for any" },
+                    (true, _) => span.badge.failed { "✖ nobody takes them: does a worker run?" },
                 }
-            } }
-        } }
-    }
+                (not_in_step(&work.lacking))
+            },
+        ]
+    };
+    table(
+        &[
+            "kind",
+            "waiting",
+            "at work",
+            "tried again",
+            "oldest since",
+            "remark",
+        ],
+        broker.work.iter().map(row),
+    )
 }
 
 /// How many claims are shown: those that should be over soonest.
@@ -189,43 +195,41 @@ fn not_in_step(lacking: &[String]) -> Markup {
 }
 
 fn streams(broker: &BrokerView) -> Markup {
+    let row = |stream: &StreamView| {
+        [
+            html! { (stream.name) },
+            html! { (stream.replicas) },
+            html! { (stream.leader.as_deref().unwrap_or("–")) },
+            not_in_step(&stream.lacking),
+        ]
+    };
     html! {
         @for silent in &broker.silent {
             p { span.badge.failed { "✖ no answer: " (silent) } " No server leads it. " code { "racktick doctor" } " says more." }
         }
         p { "nats-server " (broker.version) ", as of " (maybe_time(broker.at)) }
-        div.wide tabindex="0" { table {
-            thead { tr { th { "what" } th { "replicas" } th { "leader" } th { "remark" } } }
-            tbody { @for stream in &broker.streams {
-                tr {
-                    th scope="row" { (stream.name) }
-                    td { (stream.replicas) }
-                    td { (stream.leader.as_deref().unwrap_or("–")) }
-                    td { (not_in_step(&stream.lacking)) }
-                }
-            } }
-        } }
+        (table(&["stream", "replicas", "leader", "remark"], broker.streams.iter().map(row)))
     }
 }
 
 fn slots(moment: &Moment) -> Markup {
     let coming = moment.schedules.coming(moment.now(), AHEAD, SLOTS);
+    let row = |(slot, rack): &(Timestamp, RackName)| {
+        [
+            time(*slot),
+            rack_link(rack),
+            html! { @if moment.broker.at.is_some() {
+                @match moment.broker.is_armed(rack, *slot) {
+                    true => "armed",
+                    false => span.badge.lost { "▲ not armed: does a scheduler run?" },
+                }
+            } },
+        ]
+    };
     html! {
         @if !moment.schedules.is_read { p.quiet { "the racks' schedules were not read yet" } }
         @else if coming.is_empty() { p.quiet { "none" } } @else {
-            div.wide tabindex="0" { table {
-                thead { tr { th { "slot" } th { "rack" } th { "remark" } } }
-                tbody { @for (slot, rack) in &coming { tr {
-                    td { (time(*slot)) }
-                    td { (rack_link(rack)) }
-                    td { @if moment.broker.at.is_some() {
-                        @match moment.broker.is_armed(rack, *slot) {
-                            true => "armed",
-                            false => span.badge.lost { "▲ not armed: does a scheduler run?" },
-                        }
-                    } }
-                } } }
-            } }
+            (table(&["slot", "rack", "remark"], coming.iter().map(row)))
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
-use axum::response::Response;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
@@ -12,20 +12,21 @@ use rusqlite::Result;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::super::asked::{Asked, bad};
 use super::super::site::{Client, Moment, Site};
+use super::Page;
 use super::parts::{health, machine_link, maybe_time, rack_link, since, span};
 use super::table::table;
-use super::{Page, bad};
 use crate::history::standing::Health;
 use crate::history::tally::{day, start_of};
 use crate::history::time::{nanos, time};
-use crate::views::{Cell, Day, PhaseLength, Trends};
+use crate::views::{Cell, Day, Flaky, PhaseLength, Trends};
 
 /// The spans that can be chosen, in days.
 const SPANS: [u16; 4] = [7, 30, 90, 365];
 
 /// How wide the column of a day is, and how high the chart.
-const DAY: (usize, usize) = (10, 40);
+const DAY: (i64, usize) = (10, 40);
 
 /// How many of the slowest phases are shown.
 const SLOWEST: usize = 20;
@@ -62,10 +63,10 @@ impl Span {
 pub(in super::super) async fn answer(
     State(site): State<Site>,
     client: Client,
-    Query(span): Query<Span>,
+    Asked(span): Asked<Span>,
 ) -> Response {
     if !span.is_sensible() {
-        return bad("`days` is a number from 1 to 3650");
+        return bad("`days` is a number from 1 to 3650").into_response();
     }
     site.page(client, move |moment| page(moment, &span).map(Some))
         .await
@@ -157,39 +158,47 @@ fn rates<'t, K: Ord + 't>(
         let rate = days.entry(day.day).or_default();
         *rate = rate.with(Rate::of(day));
     }
+    let days = || trends.days.iter().map(|day| day.day);
+    let Some((first, last)) = days().min().zip(days().max()) else {
+        return html! { p.quiet { "no job has ended in this time" } };
+    };
+    let row = |(of, days): (&&K, &BTreeMap<Date, Rate>)| {
+        let whole = days
+            .values()
+            .fold(Rate::default(), |sum, rate| sum.with(*rate));
+        [
+            show(of),
+            html! { @match whole.percent() {
+                Some(percent) => { (percent) " % of " (whole.all) },
+                None => "–",
+            } },
+            chart(days, first, last),
+        ]
+    };
     html! {
-        @if all.is_empty() { p.quiet { "no job has ended in this time" } } @else {
-            p.quiet { "A column per day: as much of it as is filled has passed." }
-            div.wide tabindex="0" { table {
-                thead { tr { th { (what) } th { "passed" } th { "by day" } } }
-                tbody { @for (of, days) in &all {
-                    @let whole = days.values().fold(Rate::default(), |sum, rate| sum.with(*rate));
-                    tr {
-                        th scope="row" { (show(of)) }
-                        td { @match whole.percent() {
-                            Some(percent) => { (percent) " % of " (whole.all) },
-                            None => "–",
-                        } }
-                        td { (chart(days)) }
-                    }
-                } }
-            } }
+        p.quiet {
+            "A column per day from " (first) " to " (last) " (UTC): as much of it as is filled has passed. A day without a \
+             verdict is empty."
         }
+        (table(&[what, "passed", "by day"], all.iter().map(row)))
     }
 }
 
-/// A column per day: how much of it passed is filled.
-fn chart(days: &BTreeMap<Date, Rate>) -> Markup {
+/// A column per day, all from the same day to the same day: how much of it passed is filled.
+fn chart(days: &BTreeMap<Date, Rate>, first: Date, last: Date) -> Markup {
     let (width, height) = DAY;
+    let place = |day: Date| width * day.duration_since(first).as_hours() / 24;
+    let whole = place(last) + width;
     html! {
-        svg width=(days.len() * width) height=(height) role="img" aria-label="pass rate by day" {
-            @for (number, (day, rate)) in days.iter().enumerate() {
+        svg.days width=(whole) height=(height) viewBox={ "0 0 " (whole) " " (height) } preserveAspectRatio="none"
+            role="img" aria-label="pass rate by day" {
+            @for (day, rate) in days {
                 @if let Some(percent) = rate.percent() {
                     @let filled = height * percent / 100;
                     g {
                         title { (day) ": " (rate.passed) " of " (rate.all) " passed" }
-                        rect class="bar rest" x=(number * width) width=(width - 2) height=(height) {}
-                        rect class="bar" x=(number * width) y=(height - filled) width=(width - 2) height=(filled) {}
+                        rect class="bar rest" x=(place(*day)) width=(width - 2) height=(height) {}
+                        rect class="bar" x=(place(*day)) y=(height - filled) width=(width - 2) height=(filled) {}
                     }
                 }
             }
@@ -245,18 +254,17 @@ fn bar(phase: &PhaseLength, longest: Duration) -> Markup {
 }
 
 fn flaky(trends: &Trends) -> Markup {
+    let row = |machine: &Flaky| {
+        [
+            machine_link(&machine.machine),
+            html! { (machine.changes) },
+            html! { (machine.verdicts) },
+        ]
+    };
     html! {
         @if trends.flaky.is_empty() { p.quiet { "none" } } @else {
-            div.wide tabindex="0" { table {
-                thead { tr { th { "machine" } th { "changes between passed and failed" } th { "jobs" } } }
-                tbody { @for machine in &trends.flaky {
-                    tr {
-                        th scope="row" { (machine_link(&machine.machine)) }
-                        td { (machine.changes) }
-                        td { (machine.verdicts) }
-                    }
-                } }
-            } }
+            p.quiet { "How often each changed between passed and failed, and in how many jobs." }
+            (table(&["machine", "changes", "jobs"], trends.flaky.iter().map(row)))
         }
     }
 }
