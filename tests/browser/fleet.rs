@@ -94,6 +94,8 @@ async fn the_fleet_goes_live_and_leads_to_every_why() {
         "{attention}"
     );
     assert_eq!(browser.eval("Array.isArray(window.seen)").await, true);
+    let name = browser.eval("document.title").await;
+    assert_eq!(name, "✖ 2 · Fleet · racktick");
     system.until_finished(2, SOON).await;
 
     finds_every_why_in_two_clicks(&browser, &front, failing, &all).await;
@@ -222,6 +224,14 @@ async fn goes_by_keyboard(browser: &Browser, front: &str, failing: &str) {
             "document.getElementById('live').dataset.state === 'live'",
         )
         .await;
+    // It can be held as it is.
+    browser.tab_to("#pause").await;
+    for state in ["paused", "live"] {
+        browser.press(Key::Enter).await;
+        let says = format!("document.getElementById('live').dataset.state === '{state}'");
+        browser.until(state, &says).await;
+    }
+    browser.reload().await;
     browser.press(Key::Tab).await;
     assert_eq!(
         browser.eval("document.activeElement.className").await,
@@ -299,6 +309,8 @@ async fn acts_as_its_role_lets(browser: &Browser, system: &System, root: &str) {
         .await;
 
     browser.sign_in(root, operator.trim()).await;
+    assert_eq!(browser.eval_later(post).await, 403, "not from its form");
+    keeps_what_is_being_written(browser, system, &rack).await;
     browser.open(root).await;
     browser
         .until(
@@ -324,4 +336,36 @@ async fn acts_as_its_role_lets(browser: &Browser, system: &System, root: &str) {
     let card = browser.text("#rack-r1").await;
     assert!(card.contains("by olga"), "{card}");
     assert_eq!(browser.eval("window.same").await, true);
+}
+
+/// A form that is being filled in stays as it is while the page around it changes.
+async fn keeps_what_is_being_written(browser: &Browser, system: &System, rack: &str) {
+    browser.open(rack).await;
+    browser
+        .until(
+            "the page is live",
+            "document.getElementById('live').dataset.state === 'live'",
+        )
+        .await;
+    browser.tab_to("#racks-r1-tick-reason").await;
+    browser.keys("half of").await;
+    let paused = "document.querySelector('#schedule .badge.paused')";
+    system
+        .run(&["rack", "pause", "r1", "--reason", "somebody else"])
+        .await;
+    browser
+        .until("the page says that it is paused", paused)
+        .await;
+    browser.keys(" it").await;
+    let written = browser.eval("document.activeElement.value").await;
+    assert_eq!(written, "half of it");
+    // What came meanwhile is there when it is left.
+    let resume = "document.querySelector('#racks-r1-resume-reason')";
+    assert_eq!(browser.eval(resume).await, json!(null));
+    browser.run("document.activeElement.blur()").await;
+    browser.until("its form is there", resume).await;
+    system.run(&["rack", "resume", "r1"]).await;
+    browser
+        .until("it is not paused", &format!("!{paused}"))
+        .await;
 }

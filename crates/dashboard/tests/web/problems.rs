@@ -101,7 +101,7 @@ impl Asker {
     /// What a request is refused with, as each would be told who may ask.
     async fn refused(&self, path: &str, ask: impl Fn() -> RequestBuilder) -> (StatusCode, String) {
         let status = ask().send().await.unwrap().status();
-        let is_for_people = !["/api/", "/metrics", "/healthz", "/readyz"]
+        let is_for_people = !["/api", "/metrics", "/healthz", "/readyz"]
             .iter()
             .any(|start| path.starts_with(start));
         let what = format!("{status} of {path}");

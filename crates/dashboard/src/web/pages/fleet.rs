@@ -80,8 +80,10 @@ fn page(moment: &Moment, filter: &Filter) -> Result<Page> {
     let mut page = Page::new("Fleet")
         .at("/")
         .failing(failing.map(|(_, count)| count).sum())
-        .part("totals", totals(moment, &fleet, filter))
-        .part("find", find(filter));
+        .part("totals", totals(moment, &fleet, filter));
+    if filter.is_set() || !fleet.racks.is_empty() {
+        page = page.part("find", find(filter));
+    }
     let silent = match filter.is_set() {
         true => Vec::new(),
         false => silent(moment, &fleet),
@@ -163,7 +165,7 @@ fn totals(moment: &Moment, fleet: &Fleet, filter: &Filter) -> Markup {
         .filter(|cell| cell.decision.skip.is_some());
     let chosen = |state: &str| (filter.state == state).then_some("true");
     html! {
-        @if *machines == 0 { p { "No cycle has told of any machine yet." } } @else { p.totals {
+        @if *machines > 0 { p.totals {
             (words::count(*machines, "machine")) " in " (words::count(*racks, "rack")) ": "
             @for state in Health::ALL {
                 @if let Some(count) = health.get(&state) {
@@ -256,7 +258,7 @@ fn left_alone(fleet: &Fleet) -> Markup {
     html! {
         @if all > 0 {
             h2 { (words::count(all, "machine")) " left alone by the last cycle" }
-            (table(&["reason", "what it means", "machines"], reasons.iter().map(row)))
+            (table(&["reason", "meaning", "machines"], reasons.iter().map(row)))
         }
     }
 }

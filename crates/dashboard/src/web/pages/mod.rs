@@ -284,7 +284,7 @@ pub(super) fn login(next: &str, refused: bool) -> Response {
         }
         p.quiet {
             "Where the dashboard runs, " code { "racktick dashboard token add NAME --role operator" }
-            " makes a token and prints it once. Without " code { "--role" } " it lets read alone."
+            " makes a token and prints it once. Without " code { "--role" } " it is for reading only."
         }
     };
     let page = Html(bare("Sign in", content).into_string());

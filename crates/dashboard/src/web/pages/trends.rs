@@ -230,7 +230,7 @@ fn phases(phases: &[PhaseLength], asked: &Span) -> Markup {
                 "Of jobs that passed or failed. Half of them took at most the median, to which the bar is thick, and 95 of \
                  100 at most what its line reaches to."
             }
-            (table(&["rack", "distro", "phase", "jobs", "median", "95 of 100", "beside the others"], shown.iter().map(row)))
+            (table(&["rack", "distro", "phase", "jobs", "median", "95 of 100", "compared"], shown.iter().map(row)))
             @if phases.len() > shown.len() {
                 p.quiet { "The slowest " (shown.len()) " of " (phases.len()) "; all are in " a href={ "/api/v1/trends?days=" (asked.days) } { "the API" } "." }
             }
