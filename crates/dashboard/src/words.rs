@@ -237,3 +237,20 @@ pub fn span(span: Duration) -> String {
         .spacing(Spacing::BetweenUnits)
         .unsigned_duration_to_string(&whole)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_has_a_beginning_and_an_end() {
+        for (text, whole) in [
+            ("no event has told of this", "No event has told of this."),
+            ("does it run?", "Does it run?"),
+            ("`x` is no name.", "`x` is no name."),
+            ("ärger", "Ärger."),
+        ] {
+            assert_eq!(sentence(text), whole);
+        }
+    }
+}

@@ -179,6 +179,52 @@ async fn the_front_page_says_in_words_who_was_left_alone() {
 }
 
 #[tokio::test]
+async fn of_whom_no_verdict_was_seen_is_told_what_is_known() {
+    let slot: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
+    let rack = RackName::new("r7").unwrap();
+    let skipped = |machine: &str, skip| Event {
+        time: slot,
+        cycle: CycleId::of_slot(&rack, slot),
+        rack: rack.clone(),
+        fact: Fact::MachineSkipped {
+            machine: MachineName::new(machine).unwrap(),
+            skip,
+        },
+    };
+    let dashboard = Dashboard::start(&[
+        skipped("broken", Skip::of(SkipReason::FailStreak, "24 in a row")),
+        skipped("locked", Skip::new(SkipReason::MaasLocked)),
+    ])
+    .await;
+    let (before, unproved) = (
+        "failed before racktick's first job on it",
+        "nothing was proved yet",
+    );
+    let front = dashboard.page("/").await;
+    assert!(front.contains("24 in a row"), "{front}");
+    for (page, words, others) in [
+        (&front, before, unproved),
+        (&dashboard.page("/machines/broken").await, before, unproved),
+    ] {
+        let page = page.to_lowercase();
+        assert!(page.contains(words) && !page.contains(others), "{page}");
+    }
+    let locked = dashboard.page("/machines/locked").await;
+    assert!(locked.to_lowercase().contains(unproved), "{locked}");
+    // Its tab says how many do not deploy.
+    assert!(
+        front.contains("<title>✖ 1 · Fleet · racktick</title>"),
+        "{front}"
+    );
+    assert!(
+        front.contains("data-name=\"✖ 1 · Fleet · racktick\""),
+        "{front}"
+    );
+    let now = dashboard.page("/now").await;
+    assert!(now.contains("<title>Now · racktick</title>"), "{now}");
+}
+
+#[tokio::test]
 async fn whoever_cannot_hear_of_the_broker_says_since_when() {
     let dashboard = Dashboard::told(7).await;
     assert_eq!(dashboard.page("/readyz").await, "ok\n");
