@@ -71,7 +71,10 @@ impl Browser {
         ]});
         let chrome = [
             ("goog:chromeOptions".to_owned(), options),
-            ("goog:loggingPrefs".to_owned(), json!({"browser": "WARNING"})),
+            (
+                "goog:loggingPrefs".to_owned(),
+                json!({"browser": "WARNING"}),
+            ),
         ];
         let driver = ClientBuilder::new(HttpConnector::new())
             .capabilities(chrome.into_iter().collect())

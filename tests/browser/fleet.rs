@@ -230,6 +230,10 @@ async fn goes_by_keyboard(browser: &Browser, front: &str, failing: &str) {
         browser.press(Key::Enter).await;
         let says = format!("document.getElementById('live').dataset.state === '{state}'");
         browser.until(state, &says).await;
+        let is_closed = browser
+            .eval("source.readyState === EventSource.CLOSED")
+            .await;
+        assert_eq!(is_closed, state == "paused", "{state}");
     }
     browser.reload().await;
     browser.press(Key::Tab).await;

@@ -201,7 +201,7 @@ async fn take(browser: &Browser, root: &str, folder: &Path, pages: &[(&str, Stri
 }
 
 /// A picture of the page that is open, as high as it is.
-async fn whole(browser: &Browser, folder: &Path, name: &str, width: u32) {
+pub(crate) async fn whole(browser: &Browser, folder: &Path, name: &str, width: u32) {
     browser.size(width, 900).await;
     let is_ready = "!document.getElementById('pause')?.hidden";
     browser.until("the script runs", is_ready).await;
