@@ -189,6 +189,12 @@ async fn fits_a_telephone(browser: &Browser, pages: &[(&str, String)]) {
             let [wide, room] = ["document.scrollingElement.scrollWidth", "window.innerWidth"];
             let (wide, room) = (browser.eval(wide).await, browser.eval(room).await);
             assert_eq!(room, width, "{name}");
+            // Nothing on it has to be scrolled on a telephone either.
+            let narrow = browser.eval(
+                "innerWidth < 640 ? [...document.querySelectorAll('.wide, .cell')]
+                    .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.outerHTML.slice(0, 200)) : []",
+            );
+            assert_eq!(narrow.await, json!([]), "{name}, {width}");
             let who = browser.eval(
                 "[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth \
                  && !e.closest('.wide')).map((e) => e.outerHTML.slice(0, 200))",
