@@ -14,6 +14,8 @@ mod output;
 mod person;
 mod plain;
 mod prefix;
+#[cfg(test)]
+mod sample;
 mod service;
 mod told;
 mod tone;
