@@ -45,12 +45,15 @@ fn progressed(minutes: i64, state: &str) -> (i64, Fact) {
     (minutes, fact)
 }
 
-#[test]
-fn a_job_at_work_is_said_with_its_looks_and_its_deadline() {
-    let overdue = Fact::JobOverdue {
+fn overdue() -> Fact {
+    Fact::JobOverdue {
         job: sample::job(&of(), NAME),
         deadline: before(5),
-    };
+    }
+}
+
+#[test]
+fn a_job_at_work_is_said_with_its_looks_and_its_deadline() {
     let looks = vec![
         submitted(),
         progressed(40, "setup"),
@@ -70,7 +73,7 @@ fn a_job_at_work_is_said_with_its_looks_and_its_deadline() {
     ] {
         assert_eq!(line(&at_work, name), wanted, "{at_work}");
     }
-    let late = shown([looks, vec![(4, overdue)]].concat());
+    let late = shown([looks, vec![(4, overdue())]].concat());
     assert_eq!(line(&late, "state"), "state ▶ provision, overdue");
     assert_eq!(
         line(&shown(vec![submitted()]), "state"),
@@ -102,6 +105,7 @@ fn a_job_that_is_over_is_said_with_who_cancelled_it_and_the_device() {
         submitted(),
         progressed(40, "provision"),
         (30, doubled),
+        (22, overdue()),
         (20, finished),
     ]);
     for (name, wanted) in [

@@ -115,7 +115,12 @@ fn a_machine_is_said_with_its_failure_and_what_was_different_before() {
 #[test]
 fn a_machine_that_never_deployed_is_said_so() {
     let only = cycle("r1", 100, planned(100, &[NAME], &[]));
-    let told = Told::of(&[submitted(&only, 90, "noble")]);
+    let later = cycle("r1", 50, planned(50, &[], &[]));
+    let skipped = Fact::MachineSkipped {
+        machine: job(&only, NAME).machine,
+        skip: Skip::new(SkipReason::InFlight),
+    };
+    let told = Told::of(&[submitted(&only, 90, "noble"), event(&later, 49, skipped)]);
     let view = told
         .history
         .read(|reading| reading.machine(&job(&only, NAME).machine));
@@ -124,6 +129,7 @@ fn a_machine_that_never_deployed_is_said_so() {
         line(&shown, "deployed last"),
         "deployed last never, as far back as events reach"
     );
+    assert!(line(&shown, "last decision").starts_with("last decision left alone: in_flight: "));
     assert!(
         !shown.contains("since") && !shown.contains("last failure"),
         "{shown}"

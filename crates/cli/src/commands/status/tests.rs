@@ -150,6 +150,7 @@ fn machines_that_do_not_deploy_are_listed_once_and_the_worst_for_longest_first()
     for name in &names[..22] {
         held.machine(name, idle(&first, name, &[failed()]));
     }
+    held.machine("bad", idle(&first, "bad", &[failed(), failed(), failed()]));
     held.machine("m07", idle(&first, "m07", &[failed(), failed()]));
     let lost = Outcome::Lost {
         cause: LostCause::Gone,
@@ -171,7 +172,7 @@ fn machines_that_do_not_deploy_are_listed_once_and_the_worst_for_longest_first()
     has_all(&shown, &["and 3 more: `racktick status <rack>`"]);
     assert_eq!(
         line(&shown, "bad"),
-        "bad r1 ■ quarantined - left alone: Its deployments failed too often in a row (20 in a row)."
+        "bad r1 ■ quarantined 3x 3h ago left alone: Its deployments failed too often in a row (20 in a row)."
     );
     assert_eq!(
         line(&shown, "m07"),

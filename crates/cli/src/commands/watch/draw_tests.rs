@@ -370,10 +370,22 @@ fn who_comes_back_stands_where_they_were() {
         }
         has_all(&screen(&mut state, 80, 40), &[at]);
     }
-    // What is left of the rack still has a selected machine.
     press(&mut state, KeyCode::End);
     type_filter(&mut state, "m0");
     has_all(&screen(&mut state, 80, 40), &["> m00"]);
+}
+
+#[test]
+fn when_the_last_machine_leaves_a_list_the_one_before_is_selected() {
+    let mut state = state(8);
+    type_filter(&mut state, "ok");
+    press(&mut state, KeyCode::Enter);
+    press(&mut state, KeyCode::End);
+    has_all(&screen(&mut state, 80, 24), &["> m07 ● ok"]);
+    let of = sample::cycle("r7", 30, sample::planned(30, &[], &[]));
+    let failing = sample::idle(&of, "m07", &[sample::failed()]);
+    state.update(Input::Machine(name(7).token(), Box::new(Ok(failing))));
+    has_all(&screen(&mut state, 80, 24), &["> m06 ● ok"]);
 }
 
 #[test]
