@@ -1,6 +1,6 @@
 //! Records in JSON, written by compare-and-set.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::marker::PhantomData;
 
 use async_nats::HeaderMap;
@@ -48,6 +48,17 @@ pub struct Entry<V> {
     pub value: V,
     /// Its revision.
     pub revision: u64,
+}
+
+/// What is known of a value without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The key.
+    pub key: String,
+    /// When it was last written.
+    pub at: Timestamp,
+    /// Whether whoever wrote it said that [nothing more will become of it](Record::is_over).
+    pub is_over: bool,
 }
 
 /// What became of a write.
@@ -176,8 +187,10 @@ impl<V: Record> Bucket<V> {
             if let Some(revision) = revision {
                 headers.insert(header::EXPECTED_SUBJECT_SEQUENCE, revision.to_string());
             }
-            if value.is_none() {
-                headers.insert(header::KV_OPERATION, "DEL");
+            match value {
+                None => headers.insert(header::KV_OPERATION, "DEL"),
+                Some(value) if value.is_over() => headers.insert(header::OVER, "1"),
+                Some(_) => {}
             }
             headers
         };
@@ -213,11 +226,11 @@ impl<V: Record> Bucket<V> {
         Ok(subjects.keys().map(|subject| self.key(subject)).collect())
     }
 
-    /// When each key that matches the filter (`>` for all) was last written, the latest first. Values are not read.
+    /// What is known of each key that matches the filter (`>` for all) without its value, the one that was written last first.
     ///
     /// # Errors
     /// When the broker cannot be asked, or has no such bucket.
-    pub async fn written(&self, filter: &str) -> Result<Vec<(String, Timestamp)>, BusError> {
+    pub async fn heads(&self, filter: &str) -> Result<Vec<Head>, BusError> {
         let reader = self
             .bus
             .read_whole(
@@ -227,12 +240,18 @@ impl<V: Record> Bucket<V> {
                 false,
             )
             .await?;
-        let mut keys = reader.to_end().await?;
-        keys.retain(|stored| !is_deleted(stored));
-        // Nothing is newer than what comes last.
-        let latest_first = keys.into_iter().rev();
-        Ok(latest_first
-            .map(|stored| (self.key(&stored.subject), stored.time))
+        let stored = reader.to_end().await?;
+        // Nothing is newer than what comes last. What is written meanwhile may come again.
+        let mut known = HashSet::new();
+        let latest_first = stored.into_iter().rev();
+        let newest = latest_first.filter(|stored| known.insert(stored.subject.clone()));
+        Ok(newest
+            .filter(|stored| !is_deleted(stored))
+            .map(|stored| Head {
+                key: self.key(&stored.subject),
+                at: stored.time,
+                is_over: stored.header(header::OVER).is_some(),
+            })
             .collect())
     }
 

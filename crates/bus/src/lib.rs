@@ -20,7 +20,7 @@ pub mod topology;
 mod turn;
 mod wire;
 
-pub use bucket::{Bucket, Change, Changes, Entry, Written};
+pub use bucket::{Bucket, Change, Changes, Entry, Head, Written};
 pub use connect::{
     Bus, Certificate, Connect, Credentials, MINIMUM_SERVER, Version, without_passwords,
 };

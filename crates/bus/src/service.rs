@@ -22,6 +22,9 @@ use crate::error::BusError;
 /// How all subjects of the protocol begin.
 const SUBJECTS: &str = "$SRV.>";
 
+/// How the inbox of whoever asks who is there must begin: nobody is answered elsewhere.
+pub const INBOX: &str = "_INBOX";
+
 /// The question that is answered with everything but what is asked for.
 const STATS: &str = "$SRV.STATS";
 
@@ -219,7 +222,7 @@ impl Bus {
                     continue;
                 };
                 // Whoever may ask must not have the answer put anywhere with our rights.
-                if !reply.starts_with("_INBOX") {
+                if !reply.starts_with(INBOX) {
                     continue;
                 }
                 let answer = service.answer(&id, started, question, endpoints());

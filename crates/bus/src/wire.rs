@@ -20,7 +20,7 @@ pub(crate) const ONE_TRY: Duration = Duration::from_secs(2);
 /// again, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The headers that JetStream reads and writes.
+/// The headers that JetStream reads and writes, and ours.
 pub(crate) mod header {
     pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
     pub(crate) const EXPECTED_SUBJECT_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
@@ -34,6 +34,8 @@ pub(crate) mod header {
     pub(crate) const PENDING_MESSAGES: &str = "Nats-Pending-Messages";
     pub(crate) const KV_OPERATION: &str = "KV-Operation";
     pub(crate) const ROLLUP: &str = "Nats-Rollup";
+    /// Our own: nothing more will become of the record.
+    pub(crate) const OVER: &str = "Racktick-Over";
 }
 
 /// JetStream's error codes that mean something to us.

@@ -28,6 +28,10 @@ impl Record for Claim {
     fn version(&self) -> u8 {
         self.v
     }
+
+    fn is_over(&self) -> bool {
+        self.job.is_multiple_of(3)
+    }
 }
 
 /// Whatever somebody else may have written.
@@ -149,6 +153,40 @@ async fn a_list_ends_although_its_newest_entry_is_gone_meanwhile() {
     let first = changes.next_stored().await.unwrap().unwrap();
     assert_eq!(first.key, "r1.a");
     assert_eq!(changes.next_stored().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn heads_say_when_a_value_was_written_and_whether_it_is_over() {
+    let broker = Broker::start().await;
+    let cycles: Bucket<Claim> = broker.bus().await.bucket("cycles");
+    let mut last = 0;
+    for (key, job) in [("r1.a", 1), ("r2.b", 2), ("r1.c", 3), ("r1.d", 4)] {
+        last = revision(cycles.create(key, &claim(job)).await.unwrap());
+    }
+    let heads = async |filter: &str| {
+        let heads = cycles.heads(filter).await.unwrap();
+        assert!(
+            heads.is_sorted_by(|one, next| one.at >= next.at),
+            "{heads:?}"
+        );
+        heads
+            .into_iter()
+            .map(|head| (head.key, head.is_over))
+            .collect::<Vec<_>>()
+    };
+    let of = |key: &str, is_over| (key.to_owned(), is_over);
+    let before = [of("r1.d", false), of("r1.c", true), of("r1.a", false)];
+    assert_eq!(heads("r1.*").await, before);
+    // What was over is said of the value that is there.
+    cycles.update("r1.d", &claim(6), last).await.unwrap();
+    let there = cycles.get("r1.c").await.unwrap().unwrap();
+    cycles
+        .update("r1.c", &claim(7), there.revision)
+        .await
+        .unwrap();
+    cycles.delete("r1.a", None).await.unwrap();
+    let after = [of("r1.c", false), of("r1.d", true), of("r2.b", false)];
+    assert_eq!(heads(">").await, after);
 }
 
 #[tokio::test]

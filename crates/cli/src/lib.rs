@@ -14,6 +14,8 @@ mod output;
 mod person;
 mod plain;
 mod prefix;
+#[cfg(test)]
+mod sample;
 mod service;
 mod told;
 mod tone;
@@ -23,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use telemetry::Traces;
+use telemetry::{Patience, Traces};
 use tokio::runtime::{Builder, Runtime};
 
 use app::App;
@@ -83,7 +85,12 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         traces,
     };
     runtime.block_on(async {
-        let exporting = app.traces.as_ref().and_then(Traces::export);
+        let patience = match cli.command.is_role() {
+            true => Patience::ROLE,
+            false => Patience::COMMAND,
+        };
+        let exporting = app.traces.as_ref();
+        let exporting = exporting.and_then(|traces| traces.export(patience));
         let exit = dispatch(cli, &app).await;
         if let Some(exporting) = exporting {
             exporting.end().await;

@@ -10,12 +10,16 @@ use bus::Bus;
 use jiff::Timestamp;
 use ledger::Ledger;
 use model::cycle::{CycleRecord, Fate, Origin, Planned};
+use model::id::{CycleId, JobId};
 use model::name::{MachineName, RackName};
+use model::outcome::Outcome;
 use model::rack::RackRecord;
+use model::record::Record;
 use model::schedule::Schedule;
 use model::subject::key;
 use model::task::Pace;
 use program::Place;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use testkit::Broker;
 
@@ -177,6 +181,96 @@ async fn an_unreadable_cycle_is_named_and_keeps_no_other_from_being_cancelled() 
         .run(&["cancel", &cycle.cycle.to_string()])
         .with_code(0);
     assert!(other.stderr.contains("nothing to cancel"), "{other:?}");
+}
+
+/// What a later racktick wrote of a cycle that is over.
+#[derive(Serialize, Deserialize)]
+struct Later {
+    v: u8,
+}
+
+impl Record for Later {
+    const LATEST: u8 = u8::MAX;
+
+    fn version(&self) -> u8 {
+        self.v
+    }
+
+    fn is_over(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cycles_that_are_over_are_not_read_by_who_asks_what_goes_on() {
+    let world = World::new().await;
+    let (place, cycles) = (&world.place, world.ledger.cycles());
+    world.rack("r1").await;
+    // If it were read, it would be named.
+    let id = "11111111-2222-4333-8444-555555555555";
+    let later = world.ledger.bus().bucket::<Later>("cycles");
+    later
+        .create(&format!("r1.{id}"), &Later { v: 200 })
+        .await
+        .unwrap();
+    let open = world.cycle("r1", &["m1"]).await;
+    let mut job = None;
+    for second in 0..8 {
+        let slot = Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let mut over = CycleRecord {
+            cycle: CycleId::of_slot(&open.rack, slot),
+            ticked_at: Timestamp::now(),
+            ..open.clone()
+        };
+        if let Fate::Planned(planned) = &mut over.fate {
+            planned.at = over.ticked_at;
+        }
+        let machine = MachineName::new("m1").unwrap();
+        assert!(over.account(&machine, &Outcome::Passed, over.ticked_at));
+        job = Some(JobId::of(over.cycle, &machine));
+        let key = key::cycle(&over.rack, over.cycle);
+        cycles.create(&key, &over).await.unwrap();
+    }
+
+    let shown = place.run(&["rack", "show", "r1", "--output", "json"]);
+    let shown = shown.with_code(0);
+    assert!(!shown.stderr.contains("not shown"), "{shown:?}");
+    let rack: Value = serde_json::from_str(&shown.stdout).unwrap();
+    let shown = rack["cycles"].as_array().unwrap();
+    let times: Vec<Timestamp> = shown
+        .iter()
+        .map(|cycle| cycle["ticked_at"].as_str().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(times.len(), 5, "{rack}");
+    assert!(times.is_sorted_by(|one, next| one > next), "{times:?}");
+    assert!(times[4] > open.ticked_at, "{times:?}");
+    // However many were written after it.
+    let status = place.status(&[]);
+    assert_eq!(status["running"][0]["cycle"], open.cycle.to_string());
+    assert!(status["unreadable_cycles"].is_null(), "{status}");
+    let why = place.json(&["why", "m1"]);
+    assert_eq!(why["decisions"].as_array().unwrap().len(), 1, "{why}");
+    assert_eq!(why["decisions"][0]["cycle"], open.cycle.to_string());
+
+    let over = place.run(&["cancel", &job.unwrap().to_string()]);
+    let over = over.with_code(0).stderr;
+    assert!(over.contains("nothing to cancel"), "{over}");
+    let asked = place.run(&["cancel", id]).with_code(1).stderr;
+    assert!(asked.contains("cycle r1.11111111"), "{asked}");
+    let report = place.json(&["cancel", "--all"]);
+    assert_eq!(report["dropped"], 1, "{report}");
+    let nothing = place.run(&["cancel", "r1"]).with_code(0).stderr;
+    assert!(nothing.contains("nothing to cancel"), "{nothing}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_is_nowhere_is_said_so() {
+    let world = World::new().await;
+    world.cycle("r1", &["m1"]).await;
+    let id = "11111111-2222-4333-8444-555555555555";
+    let ended = world.place.run(&["cancel", id]).with_code(1).stderr;
+    let said = format!("there is no cycle and no job {id}");
+    assert!(ended.contains(&said), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -265,6 +265,7 @@ async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
             ended.stdout
         );
     }
+    assert!(!ended.stdout.contains("NATS_INBOX_PREFIX"), "{ended:?}");
     let wrong = place.run(&["doctor", "nosuchtag"]).with_code(1);
     assert!(wrong.stdout.contains("MAAS has no such tag"), "{wrong:?}");
     world.broker.request("$KV.racks.r2", r#"{"v": 200}"#).await;
@@ -275,7 +276,9 @@ async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
         "{unreadable:?}"
     );
 
-    let mut broken = Place::new().env("NATS_URL", world.broker.url());
+    let mut broken = Place::new()
+        .env("NATS_URL", world.broker.url())
+        .env("NATS_INBOX_PREFIX", "ours");
     for (name, value) in lab::environment(world.lab.config(), world.lab.address()) {
         let value = if name == "MAAS_API_KEY" {
             "a:b:hunter2".into()
@@ -289,6 +292,8 @@ async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
         ended.stdout.contains("MAAS key") && !ended.stdout.contains("hunter2"),
         "{ended:?}"
     );
+    let silent = "NATS_INBOX_PREFIX is `ours`: roles say that they are alive only where it begins with `_INBOX`";
+    assert!(ended.stdout.contains(silent), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -325,6 +325,17 @@ async fn a_collector_that_is_not_there_hinders_nothing() {
     assert!(world.until_finished("r1").await.contains("passed 3"));
     worker.signal("TERM");
     until(SOON, "it ends by itself", async || worker.code() == Some(0)).await;
+    // One that takes connections and says nothing.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", listener.local_addr().unwrap());
+    let place = Place::new()
+        .env("NATS_URL", world.broker.url())
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", silent);
+    let ticked = place.run(&["tick", "r1", "--wait", "0"]).with_code(0);
+    let lost = "the collector did not take the last traces within 500ms: they are lost";
+    assert!(ticked.stderr.contains(lost), "{ticked:?}");
+    let none = place.run(&["rack", "list"]).with_code(0);
+    assert!(!none.stderr.contains("traces"), "{none:?}");
     let place = Place::new()
         .env("MAAS_URL", "http://127.0.0.1:9/MAAS")
         .env("MAAS_API_KEY", "a:b:c")

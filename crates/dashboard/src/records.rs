@@ -2,13 +2,13 @@
 //!
 //! The views are those of the history. What events alone tell is not in them: the phase of a job, and what became of a
 //! machine's jobs before the last 30 that its record keeps, so that a streak is never longer than that. Of each rack the
-//! latest cycles alone are read: its machines are those that they decided about.
+//! latest cycles alone are read, and those that are not over: its machines are those that they decided about.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bus::{BusError, Start};
 use jiff::Timestamp;
-use ledger::{Ledger, stored};
+use ledger::{Ledger, Unread, stored};
 use model::cycle::{CycleRecord, Fate};
 use model::event::{Event, Fact};
 use model::id::{CycleId, JobId};
@@ -23,8 +23,8 @@ use crate::views::{
     RackMachine, RackView, STRIP, Verdict, totals, worst_first,
 };
 
-/// How many cycles of each rack are read at first, besides those that are shown: cycles that are under way, or that were
-/// written after the latest one.
+/// How many cycles of each rack are read at first, besides those that are shown: what was written last need not be the
+/// latest.
 const SPARE: usize = 3;
 
 /// What the buckets hold of cycles and machines.
@@ -46,23 +46,25 @@ struct OfRack {
 }
 
 impl Records {
-    /// Reads of all racks the latest cycles, those that machines are claimed for, and all machines.
+    /// Reads of all racks the latest cycles, those that are not over, and all machines.
     ///
     /// # Errors
     /// When the broker cannot be asked.
     pub async fn read(ledger: &Ledger) -> Result<Self, BusError> {
-        let mut records = Self::default();
-        stored::each(ledger.machines(), |key, machine| {
-            records.add_machine(key, machine);
+        let (mut records, mut of_machines) = (Self::default(), Self::default());
+        let machines = stored::each(ledger.machines(), |key, machine| {
+            of_machines.add_machine(key, machine);
+        });
+        tokio::try_join!(machines, records.read_cycles(ledger, ">", 1))?;
+        Ok(Self {
+            machines: of_machines.machines,
+            unreadable_machines: of_machines.unreadable_machines,
+            ..records
         })
-        .await?;
-        records.read_cycles(ledger, ">", 1).await?;
-        records.read_claimed_cycles(ledger, |_| true).await?;
-        Ok(records)
     }
 
-    /// Reads of one rack the latest cycles, as many as are listed, those that machines are claimed for, and its machines;
-    /// and from the events the states of its jobs that are under way.
+    /// Reads of one rack the latest cycles, as many as are listed, those that are not over, and its machines; and from the
+    /// events the states of its jobs that are under way.
     ///
     /// # Errors
     /// When the broker cannot be asked.
@@ -91,78 +93,37 @@ impl Records {
             }
             Err(error) => return Err(error),
         }
-        records.read_claimed_cycles(ledger, |of| of == rack).await?;
         records.read_states(ledger, rack).await?;
         Ok(records)
     }
 
-    /// Reads the cycles whose key matches the filter, those that were written last first, until every rack's latest
-    /// decisions are known and its latest `least` cycles.
+    /// Reads of the cycles whose key matches the filter those that are not over, and those that were written last, until
+    /// every rack's latest decisions are known and its latest `least` cycles.
     async fn read_cycles(
         &mut self,
         ledger: &Ledger,
         filter: &str,
         least: usize,
     ) -> Result<(), BusError> {
-        let mut left = BTreeMap::<RackName, VecDeque<(String, Timestamp)>>::new();
-        for (key, at) in ledger.cycles().written(filter).await? {
-            match key::parse_cycle(&key) {
-                Some((rack, _)) => left.entry(rack).or_default().push_back((key, at)),
-                None => drop(self.unreadable_cycles.insert(key)),
-            }
-        }
+        let mut unread = Unread::list(ledger, filter).await?;
+        let mut keys = unread.take_open();
         // Most often no more is needed. Who needs more, as after a long pause, may need much more.
         let mut batch = least + SPARE;
         loop {
-            let mut keys = Vec::new();
-            for (rack, left) in &mut left {
-                let is_known = |at| {
-                    self.racks
-                        .get(rack)
-                        .is_some_and(|of| of.is_known(least, at))
-                };
-                if left.front().is_some_and(|(_, at)| !is_known(*at)) {
-                    keys.extend(left.drain(..batch.min(left.len())).map(|(key, _)| key));
-                }
-            }
+            keys.extend(unread.take_latest(batch, |rack, at| {
+                let known = self.racks.get(rack);
+                !known.is_some_and(|known| known.is_known(least, at))
+            }));
             if keys.is_empty() {
                 return Ok(());
             }
-            stored::some(ledger.cycles(), keys, |key, cycle| {
+            let read = std::mem::take(&mut keys);
+            stored::some(ledger.cycles(), read, |key, cycle| {
                 self.add_cycle(key, cycle)
             })
             .await?;
             batch *= 2;
         }
-    }
-
-    /// Reads the cycles that machines of these racks are claimed for, as far as they were not read: such a cycle is under
-    /// way, however long ago it was written.
-    async fn read_claimed_cycles(
-        &mut self,
-        ledger: &Ledger,
-        of: impl Fn(&RackName) -> bool,
-    ) -> Result<(), BusError> {
-        let claims = self
-            .machines
-            .values()
-            .filter_map(|record| match &record.claim {
-                Claim::Submitting(claim) => Some((&claim.rack, claim.cycle)),
-                Claim::Running(claim) => Some((&claim.rack, claim.cycle)),
-                Claim::Idle => None,
-            });
-        let is_read = |rack: &RackName, cycle: &CycleId| {
-            let known = self.racks.get(rack);
-            known.is_some_and(|known| known.cycles.contains_key(cycle))
-        };
-        let keys: BTreeSet<String> = claims
-            .filter(|(rack, cycle)| of(rack) && !is_read(rack, cycle))
-            .map(|(rack, cycle)| key::cycle(rack, cycle))
-            .collect();
-        stored::some(ledger.cycles(), keys, |key, cycle| {
-            self.add_cycle(key, cycle)
-        })
-        .await
     }
 
     async fn read_states(&mut self, ledger: &Ledger, rack: &RackName) -> Result<(), BusError> {

@@ -131,8 +131,13 @@ pub enum TokenError {
     #[error("there is a token of `{0}` already: remove it first, or choose another name")]
     Taken(String),
     /// A name that nobody has.
-    #[error("there is no token of `{0}`")]
-    Unknown(String),
+    #[error("there is no token of `{name}` in the tokens file {path}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// A name that cannot be one.
     #[error("`{0}` is no name: write 1 to 64 letters, digits, `.`, `_`, `@` or `-`")]
     BadName(String),
@@ -217,14 +222,20 @@ impl Tokens {
     /// # Errors
     /// `Unknown`, `Write`, and as [`Tokens::holders`].
     pub fn remove(&self, name: &str) -> Result<(), TokenError> {
+        let unknown = || TokenError::Unknown {
+            name: name.escape_debug().to_string(),
+            path: self.path.clone(),
+        };
+        let others = || -> Result<Vec<Holder>, TokenError> {
+            let mut token = self.holders()?;
+            let before = token.len();
+            token.retain(|holder| holder.name != name);
+            (token.len() < before).then_some(token).ok_or_else(unknown)
+        };
+        // The lock is the file itself: for a name that nobody has, none is made.
+        others()?;
         let _lock = self.lock()?;
-        let mut token = self.holders()?;
-        let before = token.len();
-        token.retain(|holder| holder.name != name);
-        if token.len() == before {
-            return Err(TokenError::Unknown(name.escape_debug().to_string()));
-        }
-        self.write(&Content { token })
+        self.write(&Content { token: others()? })
     }
 
     /// Waits until nobody else changes the file, and keeps them from it until what is returned is dropped. A process that
@@ -357,6 +368,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens.toml");
         let tokens = Tokens::at(&path);
+        assert!(matches!(
+            tokens.remove("bob"),
+            Err(TokenError::Unknown { .. })
+        ));
+        assert!(!path.exists(), "who takes nothing away makes no file");
         for name in ["", "a b", "a\nb", &"x".repeat(65)] {
             assert!(matches!(
                 tokens.add(name, Role::Viewer, now()),
@@ -368,7 +384,12 @@ mod tests {
             tokens.add("ann", Role::Viewer, now()),
             Err(TokenError::Taken(_))
         ));
-        assert!(matches!(tokens.remove("bob"), Err(TokenError::Unknown(_))));
+        let unknown = tokens.remove("bob").unwrap_err().to_string();
+        let file = path.display();
+        assert_eq!(
+            unknown,
+            format!("there is no token of `bob` in the tokens file {file}")
+        );
         fs::write(&path, "token = 7").unwrap();
         assert!(matches!(
             tokens.holder("racktick_x"),

@@ -13,6 +13,7 @@ mod report;
 pub mod stored;
 mod tasks;
 mod tick;
+mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use error::LedgerError;
 pub use observer::Observer;
 pub use tasks::{outgoing, submit_task};
 pub use tick::TickRequest;
+pub use unread::Unread;
 
 /// How often a compare-and-set is tried again before the message is given back. Many more writers at one machine's
 /// record than this would be a mistake elsewhere.

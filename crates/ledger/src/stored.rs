@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 
 use bus::{Bucket, BusError, Start};
 use futures_util::StreamExt;
-use model::cycle::CycleRecord;
 use model::name::RackName;
 use model::rack::RackRecord;
 use model::record::Record;
-use model::subject::key;
 
 use crate::Ledger;
 
@@ -83,33 +81,4 @@ pub async fn racks(ledger: &Ledger) -> Result<BTreeMap<RackName, Read<RackRecord
     })
     .await?;
     Ok(racks)
-}
-
-/// Shows the cycles of one rack to `see`.
-///
-/// # Errors
-/// When the broker cannot be asked.
-pub async fn cycles_of(
-    ledger: &Ledger,
-    rack: &RackName,
-    mut see: impl FnMut(&str, Read<CycleRecord>),
-) -> Result<(), BusError> {
-    match ledger.cycles().entries(&key::cycles_of(rack)).await {
-        Ok(entries) => {
-            for (key, entry) in entries {
-                see(&key, Ok(entry.value));
-            }
-            Ok(())
-        }
-        // All other racks' cycles come along here, so this is for the rare case.
-        Err(BusError::Malformed { .. }) => {
-            each(ledger.cycles(), |key, record| {
-                if key::parse_cycle(key).is_some_and(|(of, _)| of == *rack) {
-                    see(key, record);
-                }
-            })
-            .await
-        }
-        Err(error) => Err(error),
-    }
 }

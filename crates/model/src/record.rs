@@ -15,6 +15,12 @@ pub trait Record: Serialize + DeserializeOwned {
 
     /// The version of this one.
     fn version(&self) -> u8;
+
+    /// Whether nothing more will become of it, so that whoever looks for what goes on need not read it. It is told beside
+    /// the record; of one that an earlier version wrote nothing is told.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 impl Record for RackRecord {
@@ -38,5 +44,9 @@ impl Record for CycleRecord {
 
     fn version(&self) -> u8 {
         self.v
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_complete()
     }
 }

@@ -8,4 +8,4 @@ mod traces;
 pub use metrics::{Metrics, Remote, SchedulerMetrics, WorkerMetrics};
 pub use serve::serve;
 pub use tally::{PassTally, TaskTally};
-pub use traces::{BadCollector, TraceLayer, Traces};
+pub use traces::{BadCollector, Patience, TraceLayer, Traces};

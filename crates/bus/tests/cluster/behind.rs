@@ -31,7 +31,7 @@ async fn a_list_is_never_read_from_a_copy_that_is_behind() {
     cluster.until_in_step().await;
     let follower = cluster.follower("KV_racks").await;
     cluster.hold_back(follower, "KV_racks").await;
-    let before = racks.written(">").await.unwrap()[0].1;
+    let before = racks.heads(">").await.unwrap()[0].at;
     let revision = racks.get("r1").await.unwrap().unwrap().revision;
     racks.update("r1", &Counter::of(2), revision).await.unwrap();
     racks.create("r3", &Counter::of(1)).await.unwrap();
@@ -57,7 +57,7 @@ async fn a_list_is_never_read_from_a_copy_that_is_behind() {
         assert_eq!(changes(&racks, Start::LastOfEach).await, whole);
         let since = changes(&racks, Start::Since(before)).await;
         assert_eq!((since["r1"], since["r3"]), (2, 1));
-        let written = racks.written(">").await.unwrap();
-        assert_eq!(written[0].0, "r3");
+        let heads = racks.heads(">").await.unwrap();
+        assert_eq!(heads[0].key, "r3");
     }
 }

@@ -6,7 +6,8 @@ use bus::BusError;
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use ledger::{Cancelled, Ledger};
+use ledger::stored::{self, Read};
+use ledger::{Cancelled, Ledger, Unread};
 use model::cycle::{CycleRecord, Fate};
 use model::id::{CycleId, JobId};
 use model::machine::{CancelCause, CancelRequest};
@@ -20,7 +21,6 @@ use crate::ask::Consent;
 use crate::exit::{Exit, Usage};
 use crate::foresight::machines;
 use crate::{output, person};
-use ledger::stored::{self, Read};
 
 /// How many machines are dealt with at a time. Outcomes that arrive together are written together.
 const AT_ONCE: usize = 32;
@@ -160,7 +160,7 @@ fn text(report: &Report) -> String {
 async fn targets(arguments: &Arguments, ledger: &Ledger) -> anyhow::Result<Targets> {
     let mut targets = Targets::default();
     let Some(target) = &arguments.target else {
-        stored::each(ledger.cycles(), |key, cycle| targets.add(key, cycle)).await?;
+        targets.add_open(ledger, ">").await?;
         targets.add_waiting(ledger, filter::ARMED).await;
         return Ok(targets);
     };
@@ -172,7 +172,7 @@ async fn targets(arguments: &Arguments, ledger: &Ledger) -> anyhow::Result<Targe
             "`{target}` is neither the id of a job or a cycle nor a rack"
         ))
     })?;
-    stored::cycles_of(ledger, &rack, |key, cycle| targets.add(key, cycle)).await?;
+    targets.add_open(ledger, &key::cycles_of(&rack)).await?;
     targets
         .add_waiting(ledger, &filter::retries_of(&rack))
         .await;
@@ -189,26 +189,23 @@ async fn by_id(ledger: &Ledger, cycle: CycleId, job: JobId) -> anyhow::Result<Ta
             .is_some_and(|resume| resume.cycle == cycle)
     });
     let mut is_known = !targets.waiting.is_empty();
-    stored::each(ledger.cycles(), |key, record| {
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => return targets.skip(format!("cycle {key}"), &error),
-        };
-        let is_meant = |machine: &MachineName| {
-            record.cycle == cycle || JobId::of(record.cycle, machine) == job
-        };
-        is_known |= record.cycle == cycle;
-        if let Fate::Planned(planned) = &record.fate {
-            is_known |= planned.deploy.keys().any(is_meant);
+    let mut unread = Unread::list(ledger, ">").await?;
+    // The cycle itself; else a job in one that is not over; else in one that is, where nothing is left to cancel.
+    let places: [fn(&mut Unread, CycleId) -> Vec<String>; 3] = [
+        |unread, cycle| unread.take(cycle).into_iter().collect(),
+        |unread, _| unread.take_open(),
+        |unread, _| unread.take_all(),
+    ];
+    for take in places {
+        let keys = take(&mut unread, cycle);
+        stored::some(ledger.cycles(), keys, |key, record| {
+            is_known |= targets.add_meant(key, record, cycle, job);
+        })
+        .await?;
+        if is_known {
+            break;
         }
-        let machines: Vec<MachineName> = record
-            .open()
-            .filter(|machine| is_meant(machine))
-            .cloned()
-            .collect();
-        targets.set(record, machines);
-    })
-    .await?;
+    }
     if is_known {
         // What was meant is found, so what cannot be read is something else.
         targets.unreadable.clear();
@@ -226,6 +223,41 @@ impl Targets {
         } else {
             self.open.insert(cycle.cycle, (cycle, machines));
         }
+    }
+
+    /// The cycles that have machines without an outcome.
+    async fn add_open(&mut self, ledger: &Ledger, filter: &str) -> Result<(), BusError> {
+        let open = Unread::list(ledger, filter).await?.take_open();
+        stored::some(ledger.cycles(), open, |key, cycle| self.add(key, cycle)).await
+    }
+
+    /// What is meant by an id in a cycle. False when nothing in it is meant.
+    fn add_meant(
+        &mut self,
+        key: &str,
+        record: Read<CycleRecord>,
+        cycle: CycleId,
+        job: JobId,
+    ) -> bool {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                self.skip(format!("cycle {key}"), &error);
+                return false;
+            }
+        };
+        let is_meant = |machine: &MachineName| {
+            record.cycle == cycle || JobId::of(record.cycle, machine) == job
+        };
+        let is_known = match &record.fate {
+            Fate::Planned(planned) => planned.deploy.keys().any(is_meant),
+            Fate::Missed { .. } | Fate::Failed { .. } => false,
+        };
+        let is_known = is_known || record.cycle == cycle;
+        let open = record.open().filter(|machine| is_meant(machine));
+        let machines: Vec<MachineName> = open.cloned().collect();
+        self.set(record, machines);
+        is_known
     }
 
     /// A cycle, if any of its machines has no outcome.

@@ -201,3 +201,7 @@ fn became(decision: &Decision) -> Toned {
         None => "no job yet".into(),
     }
 }
+
+#[cfg(test)]
+#[path = "cycle_tests.rs"]
+mod tests;

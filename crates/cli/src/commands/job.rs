@@ -236,3 +236,7 @@ pub(super) fn state(job: &JobSummary) -> Toned {
     let tone = job.outcome.as_ref().map_or(Tone::Plain, Tone::of_outcome);
     Toned::new(tone, text)
 }
+
+#[cfg(test)]
+#[path = "job_tests.rs"]
+mod tests;

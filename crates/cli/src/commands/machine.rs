@@ -175,3 +175,7 @@ pub(super) fn phases(job: &JobView) -> String {
     });
     output::table(&["phase", "exit status", "took about"], rows)
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

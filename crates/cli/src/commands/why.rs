@@ -2,20 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context;
 use bus::Start;
 use clap::Args;
 use dashboard::history::standing::Health;
 use dashboard::views::{Decision, MachineView};
 use dashboard::words;
 use jiff::Timestamp;
-use ledger::Ledger;
-use ledger::stored::{self, Read};
+use ledger::stored;
+use ledger::{Ledger, Unread};
 use model::cycle::{CycleRecord, Fate};
 use model::event::Fact;
 use model::id::CycleId;
 use model::name::{MachineName, RackName};
 use model::outcome::{Skip, SkipReason};
-use model::subject::filter;
+use model::subject::{filter, key};
 use serde::Serialize;
 
 use super::job::state;
@@ -107,32 +108,47 @@ async fn read(ledger: &Ledger, machine: &MachineName, last: usize) -> anyhow::Re
     let view = told.history.read(|reading| reading.machine(machine))?;
     let known = view.as_ref().map(|view| view.racks.as_slice());
     let waiting = waiting(ledger, machine, known.unwrap_or_default()).await?;
-    let health = view.as_ref().map(|view| view.cell.health);
-    let mut decisions = view.map_or_else(Vec::new, decided);
-    let told: BTreeSet<CycleId> = decisions.iter().map(|one| one.decision.cycle).collect();
-    decisions.extend(
-        waiting
-            .into_iter()
-            .filter(|one| !told.contains(&one.decision.cycle)),
-    );
-    if decisions.is_empty() {
-        anyhow::bail!(
+    Why::of(machine, view, waiting, &heard, last).with_context(|| {
+        format!(
             "no cycle has decided about a machine `{machine}`, as far back as the broker keeps them: is this its short \
              host name in MAAS, and does it carry a rack's tag?"
-        );
-    }
-    decisions.sort_by_key(|one| std::cmp::Reverse((one.decision.at, one.decision.cycle)));
-    decisions.truncate(last);
-    for one in &mut decisions {
-        if let (Some(rule), Some(skip)) = (&mut one.rule, heard.get(&one.decision.cycle)) {
-            *rule = Rule::of(skip, one.decision.at);
-        }
-    }
-    Ok(Why {
-        machine: machine.clone(),
-        health,
-        decisions,
+        )
     })
+}
+
+impl Why {
+    /// What events tell of a machine and what waits without their having told of it; `None` when there is neither.
+    fn of(
+        machine: &MachineName,
+        view: Option<MachineView>,
+        waiting: Vec<Decided>,
+        heard: &BTreeMap<CycleId, Skip>,
+        last: usize,
+    ) -> Option<Self> {
+        let health = view.as_ref().map(|view| view.cell.health);
+        let mut decisions = view.map_or_else(Vec::new, decided);
+        let told: BTreeSet<CycleId> = decisions.iter().map(|one| one.decision.cycle).collect();
+        decisions.extend(
+            waiting
+                .into_iter()
+                .filter(|one| !told.contains(&one.decision.cycle)),
+        );
+        if decisions.is_empty() {
+            return None;
+        }
+        decisions.sort_by_key(|one| std::cmp::Reverse((one.decision.at, one.decision.cycle)));
+        decisions.truncate(last);
+        for one in &mut decisions {
+            if let (Some(rule), Some(skip)) = (&mut one.rule, heard.get(&one.decision.cycle)) {
+                *rule = Rule::of(skip, one.decision.at);
+            }
+        }
+        Some(Self {
+            machine: machine.clone(),
+            health,
+            decisions,
+        })
+    }
 }
 
 fn decided(view: MachineView) -> Vec<Decided> {
@@ -150,41 +166,45 @@ fn decided(view: MachineView) -> Vec<Decided> {
 }
 
 /// The decisions that no event told of yet: to deploy a machine whose submit is not due. Asked of these racks, and of
-/// all when none is known.
+/// all when none is known. A cycle that is over has none.
 async fn waiting(
     ledger: &Ledger,
     machine: &MachineName,
     racks: &[RackName],
 ) -> anyhow::Result<Vec<Decided>> {
-    let mut waiting = Vec::new();
-    let mut see = |_: &str, cycle: Read<CycleRecord>| {
-        let Ok(cycle) = cycle else { return };
-        waiting.retain(|seen: &Decided| seen.decision.cycle != cycle.cycle);
-        if let Fate::Planned(planned) = &cycle.fate
-            && let Some(due_at) = planned.deploy.get(machine)
-            && !cycle.outcomes.contains_key(machine)
-        {
-            waiting.push(Decided {
-                decision: Decision {
-                    cycle: cycle.cycle,
-                    rack: cycle.rack,
-                    machine: machine.clone(),
-                    at: planned.at,
-                    skip: None,
-                    job: None,
-                },
-                due_at: Some(*due_at),
-                rule: None,
-            });
-        }
+    let filters: Vec<String> = match racks {
+        [] => vec![">".into()],
+        racks => racks.iter().map(key::cycles_of).collect(),
     };
-    for rack in racks {
-        stored::cycles_of(ledger, rack, &mut see).await?;
-    }
-    if racks.is_empty() {
-        stored::each(ledger.cycles(), &mut see).await?;
+    let mut waiting = Vec::new();
+    for filter in filters {
+        let open = Unread::list(ledger, &filter).await?.take_open();
+        stored::some(ledger.cycles(), open, |_, cycle| {
+            waiting.extend(cycle.ok().and_then(|cycle| waits(cycle, machine)));
+        })
+        .await?;
     }
     Ok(waiting)
+}
+
+/// What a cycle decided about a machine that has no outcome yet.
+fn waits(cycle: CycleRecord, machine: &MachineName) -> Option<Decided> {
+    let Fate::Planned(planned) = &cycle.fate else {
+        return None;
+    };
+    let due_at = *planned.deploy.get(machine)?;
+    (!cycle.outcomes.contains_key(machine)).then(|| Decided {
+        decision: Decision {
+            cycle: cycle.cycle,
+            at: planned.at,
+            rack: cycle.rack,
+            machine: machine.clone(),
+            skip: None,
+            job: None,
+        },
+        due_at: Some(due_at),
+        rule: None,
+    })
 }
 
 fn text(why: &Why, now: Timestamp) -> String {
@@ -256,3 +276,7 @@ fn block(one: &Decided, now: Timestamp) -> String {
     }
     output::pairs(facts)
 }
+
+#[cfg(test)]
+#[path = "why_tests.rs"]
+mod tests;

@@ -298,7 +298,7 @@ async fn change_tokens<T: Send + 'static>(
 fn of_tokens(error: &TokenError) -> Refusal {
     let status = match error {
         TokenError::Taken(_) => StatusCode::CONFLICT,
-        TokenError::Unknown(_) => StatusCode::NOT_FOUND,
+        TokenError::Unknown { .. } => StatusCode::NOT_FOUND,
         TokenError::BadName(_) => StatusCode::BAD_REQUEST,
         _ => {
             let error = error as &dyn Error;

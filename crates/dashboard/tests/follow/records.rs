@@ -117,6 +117,10 @@ impl model::record::Record for Raw {
     fn version(&self) -> u8 {
         1
     }
+
+    fn is_over(&self) -> bool {
+        true
+    }
 }
 
 #[tokio::test]
@@ -124,9 +128,11 @@ async fn of_many_cycles_those_are_read_that_say_how_the_racks_are() {
     let broker = Broker::start().await;
     let bus = broker.bus().await;
     let ledger = Ledger::new(bus.clone());
-    // Long ago, and still at work. Later cycles were written in masses, and one of them cannot be read.
+    // Long ago, and one still at work, while the other waits for its spread. Later cycles were written in masses, and one
+    // of them, which is over, cannot be read.
     let old = write(&ledger, |now| planned(&["m3"], now)).await;
     claim(&ledger, "m3", &old).await;
+    let waiting = write(&ledger, |now| planned(&["m4"], now)).await;
     let unreadable = spoil(&bus).await;
     miss(&ledger, 30).await;
     // The latest decisions are older than the rack's pause.
@@ -146,21 +152,24 @@ async fn of_many_cycles_those_are_read_that_say_how_the_racks_are() {
     let card = &fleet.racks[0];
     assert_eq!(card.last.as_ref().unwrap().cycle, last.cycle);
     let running: Vec<CycleId> = card.running.iter().map(|cycle| cycle.cycle).collect();
-    assert_eq!(running, [old.cycle]);
+    assert_eq!(running, [old.cycle, waiting.cycle]);
     let mut cells: Vec<_> = card
         .cells
         .iter()
         .map(|cell| cell.machine.as_str())
         .collect();
     cells.sort_unstable();
-    assert_eq!(cells, ["m1", "m2", "m3"]);
+    assert_eq!(cells, ["m1", "m2", "m3", "m4"]);
     assert!(records.unreadable_cycles().is_empty(), "it was read");
 
     let records = Records::read_rack(&ledger, &rack()).await.unwrap();
     let view = records.rack(&rack(), Timestamp::now()).unwrap();
     assert_eq!(view.cycles.items.len(), 20);
     assert_eq!(view.cycles.items[0].cycle, last.cycle);
-    assert_eq!(view.machines.len(), 2, "those of the latest decisions");
+    assert!(records.unreadable_cycles().is_empty(), "it was read");
+    let running: Vec<CycleId> = view.running.iter().map(|cycle| cycle.cycle).collect();
+    assert_eq!(running, [old.cycle, waiting.cycle]);
+    assert_eq!(view.machines.len(), 4, "those of the fleet's view");
 
     // Nothing else says what was decided: every cycle is read for it.
     cycles.delete(&key, None).await.unwrap();

@@ -10,16 +10,14 @@ use tokio::time::timeout;
 /// Spans in one request at most.
 const TOGETHER: usize = 512;
 
-/// After the first, more are waited for so long.
-const GATHER: Duration = Duration::from_secs(1);
-
 /// How long the collector may take.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// Sends spans until it is told to end, and then what is left. A collector that does not answer costs the spans that
-/// come meanwhile, and nothing else.
+/// Sends spans until it is told to end, and then what is left. After the first, more are waited for as long as `gather`. A
+/// collector that does not answer costs the spans that come meanwhile, and nothing else.
 pub(super) async fn export(
     exporter: SpanExporter,
+    gather: Duration,
     mut spans: mpsc::Receiver<SpanData>,
     mut ended: oneshot::Receiver<()>,
 ) {
@@ -40,7 +38,7 @@ pub(super) async fn export(
                 };
                 tokio::select! {
                     _ = &mut ended => is_ending = true,
-                    _ = timeout(GATHER, more) => {}
+                    _ = timeout(gather, more) => {}
                 }
             }
         }

@@ -65,9 +65,32 @@ pub struct Traces {
     waiting: Mutex<Option<(SpanExporter, mpsc::Receiver<SpanData>)>>,
 }
 
+/// How long spans are waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// After a span, others that go with it.
+    gather: Duration,
+    /// At the end, that the collector takes what is left.
+    end: Duration,
+}
+
+impl Patience {
+    /// Of a process that runs for long.
+    pub const ROLE: Self = Self {
+        gather: Duration::from_secs(1),
+        end: Duration::from_secs(2),
+    };
+    /// Of a command that a person waits for: it sends at once, while it is still at work.
+    pub const COMMAND: Self = Self {
+        gather: Duration::ZERO,
+        end: Duration::from_millis(500),
+    };
+}
+
 /// Traces on their way.
 #[must_use = "the last of them go with it"]
 pub struct Exporting {
+    end: Duration,
     task: JoinHandle<()>,
     ending: tokio::sync::oneshot::Sender<()>,
 }
@@ -126,24 +149,25 @@ impl Traces {
     }
 
     /// Sends spans as they come, from now on. Only the first call does.
-    pub fn export(&self) -> Option<Exporting> {
+    pub fn export(&self, patience: Patience) -> Option<Exporting> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let (exporter, spans) = waiting.take()?;
         let (ending, ended) = tokio::sync::oneshot::channel();
-        let task = tokio::spawn(export::export(exporter, spans, ended));
-        Some(Exporting { task, ending })
+        let Patience { gather, end } = patience;
+        let task = tokio::spawn(export::export(exporter, gather, spans, ended));
+        Some(Exporting { end, task, ending })
     }
 }
 
 impl Exporting {
-    /// Sends what is left, for at most two seconds.
+    /// Sends what is left, if anything is, as long as the patience lasts.
     pub async fn end(self) {
         let _ = self.ending.send(());
-        if tokio::time::timeout(Duration::from_secs(2), self.task)
-            .await
-            .is_err()
-        {
-            tracing::debug!("the last spans were not taken");
+        if tokio::time::timeout(self.end, self.task).await.is_err() {
+            tracing::warn!(
+                "the collector did not take the last traces within {:?}: they are lost",
+                self.end
+            );
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bus::service::INBOX;
 use bus::topology::{Difference, Item, Sight, Topology};
 use bus::{Bus, BusError, dead};
 
@@ -30,6 +31,9 @@ pub(super) async fn check(app: &App, briefly: bool, findings: &mut Findings) -> 
     findings.ok(WHAT, format!("version {} answers", bus.server_version()));
     if let Ok(Some(role)) = app.config.nats_role() {
         findings.ok("broker key", format!("the role {role}'s"));
+    }
+    if !briefly {
+        inboxes(app.config.nats.inbox_prefix.as_deref(), findings);
     }
     let declared = app.config.topology();
     let sight = match declared.look(&bus, PATIENCE).await {
@@ -63,6 +67,21 @@ pub(super) async fn check(app: &App, briefly: bool, findings: &mut Findings) -> 
         Ok(Err(error)) => findings.wrong("dead letters", chain(&error)),
     }
     Some(bus)
+}
+
+/// Whether the roles would answer a dashboard that has these settings and asks which of them are alive.
+fn inboxes(prefix: Option<&str>, findings: &mut Findings) {
+    let Some(prefix) = prefix.filter(|prefix| !prefix.starts_with(INBOX)) else {
+        return;
+    };
+    findings.look(
+        "inboxes",
+        format!(
+            "NATS_INBOX_PREFIX is `{prefix}`: roles say that they are alive only where it begins with `{INBOX}`, so a \
+             dashboard with this setting shows none at /system; set one such as `{INBOX}_{prefix}`, and permit the user \
+             to subscribe to `{INBOX}_{prefix}.>`"
+        ),
+    );
 }
 
 /// What is declared and what is found, and what does not answer.

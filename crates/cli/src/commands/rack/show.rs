@@ -1,13 +1,14 @@
 //! `racktick rack list|show`.
 
 use jiff::Timestamp;
-use ledger::Ledger;
+use ledger::stored::{self, Read};
+use ledger::{Ledger, Unread};
 use model::cycle::CycleRecord;
 use model::name::RackName;
 use model::policy::PolicyChange;
 use model::rack::{Pause, RackRecord};
 use model::schedule::Schedule;
-use model::subject::{Subject, filter, stream};
+use model::subject::{Subject, filter, key, stream};
 use plan::slots::Slots;
 use serde::Serialize;
 
@@ -15,7 +16,6 @@ use super::known;
 use crate::app::App;
 use crate::commands::status::cycle_words;
 use crate::output;
-use ledger::stored::{self, Read};
 
 /// How many cycles are shown, the latest first.
 const CYCLES: usize = 5;
@@ -138,14 +138,7 @@ pub(super) async fn print(
         .subjects(stream::RACK, &filter::retries_of(rack))
         .await?
         .len();
-    let mut cycles: Vec<CycleRecord> = Vec::new();
-    stored::cycles_of(ledger, rack, |_, cycle| match cycle {
-        Ok(cycle) => cycles.push(cycle),
-        Err(error) => output::say(format!("a cycle is not shown: {}", output::chain(&error))),
-    })
-    .await?;
-    cycles.sort_by_key(|cycle| std::cmp::Reverse(cycle.ticked_at));
-    cycles.truncate(CYCLES);
+    let cycles = latest_cycles(ledger, rack).await?;
     let whole = Whole {
         rack: rack.clone(),
         record: record.clone(),
@@ -154,6 +147,28 @@ pub(super) async fn print(
         cycles,
     };
     app.output.print(&whole, text)
+}
+
+/// The latest cycles, the newest first.
+async fn latest_cycles(ledger: &Ledger, rack: &RackName) -> anyhow::Result<Vec<CycleRecord>> {
+    let mut unread = Unread::list(ledger, &key::cycles_of(rack)).await?;
+    let mut cycles: Vec<CycleRecord> = Vec::new();
+    loop {
+        // A cycle is written after its tick came.
+        let later = |at| cycles.iter().filter(|cycle| cycle.ticked_at >= at).count();
+        let keys = unread.take_latest(CYCLES, |_, at| later(at) < CYCLES);
+        if keys.is_empty() {
+            break;
+        }
+        stored::some(ledger.cycles(), keys, |_, cycle| match cycle {
+            Ok(cycle) => cycles.push(cycle),
+            Err(error) => output::say(format!("a cycle is not shown: {}", output::chain(&error))),
+        })
+        .await?;
+    }
+    cycles.sort_by_key(|cycle| std::cmp::Reverse(cycle.ticked_at));
+    cycles.truncate(CYCLES);
+    Ok(cycles)
 }
 
 fn text(whole: &Whole) -> String {

@@ -6,6 +6,8 @@ mod rack;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context;
+use bus::BusError;
 use clap::Args;
 use dashboard::records::{self, Records};
 use dashboard::views::{AsOf, Cell, CycleState, CycleSummary, RackMachine, Totals};
@@ -16,7 +18,7 @@ use model::cycle::CycleRecord;
 use model::name::RackName;
 use model::outcome::Counts;
 use model::rack::{Pause, RackRecord};
-use model::subject::{Subject, filter, stream};
+use model::subject::{Subject, filter, key, stream};
 use plan::slots::Slots;
 use serde::Serialize;
 
@@ -158,17 +160,103 @@ pub(crate) async fn run(arguments: &Arguments, app: &App) -> anyhow::Result<Exit
             let fleet = read_fleet(&ledger, now).await?;
             app.output
                 .print_coloured(&fleet, |fleet| fleet::text(fleet, now))?;
-            fleet.racks.iter().any(Card::fails)
+            fleet.fails()
         }
         Some(rack) => {
             let rack = read_rack(&ledger, rack, now).await?;
             app.output
                 .print_coloured(&rack, |rack| rack::text(rack, now))?;
-            rack.machines.iter().any(|machine| fails(&machine.cell))
-                || rack.cycles.first().is_some_and(Cycle::failed)
+            rack.fails()
         }
     };
     Ok(if fails { Exit::Failed } else { Exit::Ok })
+}
+
+impl Fleet {
+    fn of(
+        racks: BTreeMap<RackName, Read<RackRecord>>,
+        records: &Records,
+        retrying: &BTreeMap<RackName, usize>,
+        dead_letters: u64,
+        now: Timestamp,
+    ) -> Self {
+        let added = racks.into_iter().map(|(rack, record)| (rack, Some(record)));
+        let mut known: BTreeMap<RackName, Option<Read<RackRecord>>> = added.collect();
+        let view = records.fleet(now);
+        let mut totals = view.totals;
+        let mut running = Vec::new();
+        let mut cards: BTreeMap<RackName, _> = BTreeMap::new();
+        for card in view.racks {
+            running.extend(card.running.into_iter().map(Cycle::of));
+            // A rack that was ticked without ever being added has cycles, too.
+            known.entry(card.rack.clone()).or_insert(None);
+            cards.insert(card.rack, (card.last.map(Cycle::of), card.cells));
+        }
+        for rack in retrying.keys() {
+            known.entry(rack.clone()).or_insert(None);
+        }
+        running.sort_by_key(|cycle: &Cycle| cycle.ticked_at);
+        totals.racks = known.len();
+        let racks = known.into_iter().map(|(rack, record)| {
+            let (last, cells) = cards.remove(&rack).unwrap_or_default();
+            let retrying = retrying.get(&rack).copied().unwrap_or(0);
+            Card {
+                plan: Plan::of(rack, record, retrying, now),
+                last,
+                cells,
+            }
+        });
+        Self {
+            as_of: view.as_of,
+            totals,
+            racks: racks.collect(),
+            running,
+            dead_letters,
+            unreadable_cycles: records.unreadable_cycles().clone(),
+            unreadable_machines: records.unreadable_machines().clone(),
+        }
+    }
+
+    fn fails(&self) -> bool {
+        self.racks.iter().any(Card::fails)
+    }
+}
+
+impl Rack {
+    /// `None` when nothing is known of it.
+    fn of(
+        rack: RackName,
+        record: Option<Read<RackRecord>>,
+        records: &Records,
+        retrying: usize,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let view = records.rack(&rack, now);
+        let is_known = record.is_some() || retrying > 0 || !records.unreadable_cycles().is_empty();
+        if view.is_none() && !is_known {
+            return None;
+        }
+        let (machines, running, cycles) = view.map_or_else(Default::default, |view| {
+            (view.machines, view.running, view.cycles.items)
+        });
+        Some(Self {
+            as_of: AsOf {
+                at: Some(now),
+                ..AsOf::default()
+            },
+            plan: Plan::of(rack, record, retrying, now),
+            machines,
+            running: running.into_iter().map(Cycle::of).collect(),
+            cycles: cycles.into_iter().map(Cycle::of).collect(),
+            unreadable_cycles: records.unreadable_cycles().clone(),
+            unreadable_machines: records.unreadable_machines().clone(),
+        })
+    }
+
+    fn fails(&self) -> bool {
+        self.machines.iter().any(|machine| fails(&machine.cell))
+            || self.cycles.first().is_some_and(Cycle::failed)
+    }
 }
 
 impl Card {
@@ -189,81 +277,36 @@ fn fails(cell: &Cell) -> bool {
 }
 
 async fn read_fleet(ledger: &Ledger, now: Timestamp) -> anyhow::Result<Fleet> {
-    let mut known: BTreeMap<RackName, Option<Read<RackRecord>>> = stored::racks(ledger)
-        .await?
-        .into_iter()
-        .map(|(rack, record)| (rack, Some(record)))
-        .collect();
-    let records = Records::read(ledger).await?;
-    let retrying = retrying(ledger, filter::RETRIES).await?;
-    let view = records.fleet(now);
-    let mut totals = view.totals;
-    let mut running = Vec::new();
-    let mut cards: BTreeMap<RackName, _> = BTreeMap::new();
-    for card in view.racks {
-        running.extend(card.running.into_iter().map(Cycle::of));
-        // A rack that was ticked without ever being added has cycles, too.
-        known.entry(card.rack.clone()).or_insert(None);
-        cards.insert(card.rack, (card.last.map(Cycle::of), card.cells));
-    }
-    for rack in retrying.keys() {
-        known.entry(rack.clone()).or_insert(None);
-    }
-    running.sort_by_key(|cycle: &Cycle| cycle.ticked_at);
-    totals.racks = known.len();
-    let racks = known.into_iter().map(|(rack, record)| {
-        let (last, cells) = cards.remove(&rack).unwrap_or_default();
-        let retrying = retrying.get(&rack).copied().unwrap_or(0);
-        Card {
-            plan: Plan::of(rack, record, retrying, now),
-            last,
-            cells,
-        }
-    });
-    Ok(Fleet {
-        as_of: view.as_of,
-        totals,
-        racks: racks.collect(),
-        running,
-        dead_letters: dlq::count(ledger.bus()).await?,
-        unreadable_cycles: records.unreadable_cycles().clone(),
-        unreadable_machines: records.unreadable_machines().clone(),
-    })
+    let (racks, records, retrying, dead_letters) = tokio::try_join!(
+        stored::racks(ledger),
+        Records::read(ledger),
+        retrying(ledger, filter::RETRIES),
+        dlq::count(ledger.bus()),
+    )?;
+    Ok(Fleet::of(racks, &records, &retrying, dead_letters, now))
 }
 
 async fn read_rack(ledger: &Ledger, rack: &RackName, now: Timestamp) -> anyhow::Result<Rack> {
-    let record = match ledger.racks().get(&model::subject::key::rack(rack)).await {
-        Ok(entry) => entry.map(|entry| Ok(entry.value)),
-        Err(error @ bus::BusError::Malformed { .. }) => Some(Err(error)),
-        Err(error) => return Err(error.into()),
+    let record = async {
+        match ledger.racks().get(&key::rack(rack)).await {
+            Ok(entry) => Ok(entry.map(|entry| Ok(entry.value))),
+            Err(error @ BusError::Malformed { .. }) => Ok(Some(Err(error))),
+            Err(error) => Err(error),
+        }
     };
-    let records = Records::read_rack(ledger, rack).await?;
-    let retrying = retrying(ledger, &filter::retries_of(rack)).await?;
+    let waiting = filter::retries_of(rack);
+    let (record, records, retrying) = tokio::try_join!(
+        record,
+        Records::read_rack(ledger, rack),
+        retrying(ledger, &waiting),
+    )?;
     let retrying = retrying.get(rack).copied().unwrap_or(0);
-    let view = records.rack(rack, now);
-    let is_known = record.is_some() || retrying > 0 || !records.unreadable_cycles().is_empty();
-    if view.is_none() && !is_known {
-        anyhow::bail!("there is no rack {rack}: `racktick status` shows all");
-    }
-    let (machines, running, cycles) = view.map_or_else(Default::default, |view| {
-        (view.machines, view.running, view.cycles.items)
-    });
-    Ok(Rack {
-        as_of: AsOf {
-            at: Some(now),
-            ..AsOf::default()
-        },
-        plan: Plan::of(rack.clone(), record, retrying, now),
-        machines,
-        running: running.into_iter().map(Cycle::of).collect(),
-        cycles: cycles.into_iter().map(Cycle::of).collect(),
-        unreadable_cycles: records.unreadable_cycles().clone(),
-        unreadable_machines: records.unreadable_machines().clone(),
-    })
+    Rack::of(rack.clone(), record, &records, retrying, now)
+        .with_context(|| format!("there is no rack {rack}: `racktick status` shows all"))
 }
 
 /// How many ticks of each rack wait for their next attempt.
-async fn retrying(ledger: &Ledger, filter: &str) -> anyhow::Result<BTreeMap<RackName, usize>> {
+async fn retrying(ledger: &Ledger, filter: &str) -> Result<BTreeMap<RackName, usize>, BusError> {
     let mut retrying = BTreeMap::new();
     for subject in ledger.bus().subjects(stream::RACK, filter).await?.keys() {
         if let Ok(Subject::Retry { rack, .. }) = subject.parse() {
@@ -337,3 +380,6 @@ fn words(cycle: &CycleSummary) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

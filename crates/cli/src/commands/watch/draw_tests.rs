@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use model::cycle::{CycleRecord, Fate, Origin, Planned};
+use model::cycle::{CycleRecord, Fate, MissedCause, Origin, Planned};
 use model::event::{Fact, Job};
 use model::id::{CycleId, JobId};
 use model::machine::{Claim, MachineRecord, PastVerdict, Running};
 use model::name::{MachineName, RackName};
 use model::outcome::{FailCause, Outcome, Phase, Skip, SkipReason};
-use model::rack::RackRecord;
+use model::rack::{Pause, RackRecord};
 use model::schedule::Schedule;
 use model::task::Pace;
 use ratatui::Terminal;
@@ -19,6 +19,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::super::state::Input;
 use super::*;
+use crate::sample;
 
 fn now() -> Timestamp {
     "2026-11-28T12:00:00Z".parse().unwrap()
@@ -326,4 +327,149 @@ fn nothing_known_is_no_reason_to_panic_in_a_tiny_terminal() {
             screen(&mut full, width, height);
         }
     }
+}
+
+fn type_filter(state: &mut State, filter: &str) {
+    press(state, KeyCode::Char('/'));
+    for key in filter.chars() {
+        press(state, KeyCode::Char(key));
+    }
+    press(state, KeyCode::Enter);
+}
+
+#[test]
+fn a_filter_finds_a_reason_and_a_whole_rack() {
+    let mut state = state(8);
+    type_filter(&mut state, "NO_AGENT");
+    let filtered = screen(&mut state, 80, 24);
+    has_all(&filtered, &["> r7  8", "? m02 unknown"]);
+    assert!(!filtered.contains("m03"), "{filtered}");
+    press(&mut state, KeyCode::Esc);
+    type_filter(&mut state, "r7");
+    has_all(&screen(&mut state, 80, 24), &["filter: r7", "● m03"]);
+    // One that was found by its own name is shown whole.
+    press(&mut state, KeyCode::Enter);
+    let whole = screen(&mut state, 80, 24);
+    has_all(&whole, &["rack r7  live", "m02 ? unknown", "m03 ● ok 3"]);
+    assert!(!whole.contains("filter:"), "{whole}");
+}
+
+#[test]
+fn who_comes_back_stands_where_they_were() {
+    let mut state = state(60);
+    press(&mut state, KeyCode::Enter);
+    for (keys, at) in [
+        (&[KeyCode::PageDown, KeyCode::PageDown][..], "> m20"),
+        (&[KeyCode::Enter, KeyCode::Left], "> m20"),
+        (&[KeyCode::End, KeyCode::PageUp], "> m49"),
+        (&[KeyCode::Home], "> m00"),
+        (&[KeyCode::PageUp, KeyCode::Down, KeyCode::Down], "> m01"),
+    ] {
+        for key in keys {
+            press(&mut state, *key);
+        }
+        has_all(&screen(&mut state, 80, 40), &[at]);
+    }
+    press(&mut state, KeyCode::End);
+    type_filter(&mut state, "m0");
+    has_all(&screen(&mut state, 80, 40), &["> m00"]);
+}
+
+#[test]
+fn when_the_last_machine_leaves_a_list_the_one_before_is_selected() {
+    let mut state = state(8);
+    type_filter(&mut state, "ok");
+    press(&mut state, KeyCode::Enter);
+    press(&mut state, KeyCode::End);
+    has_all(&screen(&mut state, 80, 24), &["> m07 ● ok"]);
+    let of = sample::cycle("r7", 30, sample::planned(30, &[], &[]));
+    let failing = sample::idle(&of, "m07", &[sample::failed()]);
+    state.update(Input::Machine(name(7).token(), Box::new(Ok(failing))));
+    has_all(&screen(&mut state, 80, 24), &["> m06 ● ok"]);
+}
+
+#[test]
+fn a_pause_and_what_became_of_the_last_cycle_are_said() {
+    let mut state = state(8);
+    let racks = |record: RackRecord| BTreeMap::from([(RackName::new("r7").unwrap(), record)]);
+    let every = Schedule::Every {
+        every: Duration::from_secs(6 * 3600),
+        splay: None,
+    };
+    let mut record = RackRecord::new(every, now());
+    record.paused = Some(Pause {
+        by: "ann".into(),
+        why: String::new(),
+        at: now(),
+    });
+    state.update(Input::Racks(racks(record), now()));
+    has_all(&screen(&mut state, 80, 24), &["> r7  8  paused  running"]);
+    state.update(Input::Racks(BTreeMap::new(), now()));
+    has_all(&screen(&mut state, 80, 24), &["> r7  8  no schedule"]);
+    let failed = Fate::Failed {
+        cause: "unknown_tag".into(),
+        message: String::new(),
+        attempts: 3,
+        at: ago_by(5),
+    };
+    // It comes after the one that runs in a rack of its own.
+    let mut cycle = sample::cycle("r8", 6, failed);
+    for (fate, wanted) in [
+        (
+            cycle.fate.clone(),
+            "  r8  0  no schedule  failed 5m ago: unknown_tag",
+        ),
+        (
+            Fate::Missed {
+                cause: MissedCause::Late,
+            },
+            "  r8  0  no schedule  missed 6m ago",
+        ),
+        (
+            sample::planned(6, &[], &[]),
+            "  r8  0  no schedule  finished 6m ago",
+        ),
+    ] {
+        cycle.fate = fate;
+        let key = format!("r8.{}", cycle.cycle);
+        state.update(Input::Cycle(key, Box::new(Ok(cycle.clone()))));
+        has_all(&screen(&mut state, 80, 24), &[wanted]);
+    }
+}
+
+#[test]
+fn events_are_those_of_where_the_person_is_and_a_job_may_be_late() {
+    let mut state = state(8);
+    let of = |rack: &str| sample::cycle(rack, 30, sample::planned(30, &[], &[]));
+    let skipped = |rack: &str, machine: MachineName| {
+        let skip = Skip::new(SkipReason::NoAgent);
+        sample::event(&of(rack), 5, Fact::MachineSkipped { machine, skip })
+    };
+    for event in [skipped("r7", name(2)), skipped("r8", name(1))] {
+        state.update(Input::Event(Box::new(event)));
+    }
+    let (in_r7, in_r8) = (
+        "11:55:00 r7 machine skipped m02 no_agent",
+        "11:55:00 r8 machine skipped m01 no_agent",
+    );
+    has_all(&screen(&mut state, 80, 40), &[in_r7, in_r8]);
+    press(&mut state, KeyCode::Enter);
+    let shown = screen(&mut state, 80, 40);
+    has_all(&shown, &[in_r7, "11:50:00 r7 job progressed m01"]);
+    assert!(!shown.contains(in_r8), "{shown}");
+    press(&mut state, KeyCode::Down);
+    press(&mut state, KeyCode::Enter);
+    let shown = screen(&mut state, 80, 40);
+    has_all(&shown, &["machine m02", in_r7]);
+    assert!(!shown.contains("job progressed"), "{shown}");
+    press(&mut state, KeyCode::Esc);
+    assert!(!screen(&mut state, 80, 40).contains("overdue"));
+    state.update(Input::Now(now() + SignedDuration::from_secs(60)));
+    has_all(&screen(&mut state, 80, 40), &[" 11m ago, overdue"]);
+    // The oldest go.
+    for _ in 0..500 {
+        state.update(Input::Event(Box::new(skipped("r7", name(3)))));
+    }
+    assert_eq!(state.events.len(), 500);
+    assert_eq!(state.events.back().unwrap().fact.machine(), Some(&name(3)));
 }
