@@ -98,6 +98,27 @@ async fn every_page_shows_what_the_api_says() {
 }
 
 #[tokio::test]
+async fn a_cycle_draws_when_each_of_its_jobs_was_at_work() {
+    let dashboard = Dashboard::told(3).await;
+    let fleet = dashboard.json("/api/v1/fleet").await;
+    let cycle = first(&fleet, "/racks/0/last/cycle");
+    let view = dashboard.json(&format!("/api/v1/cycles/{cycle}")).await;
+    let decisions = view["decisions"].as_array().unwrap();
+    let jobs = decisions.iter().map(|decision| &decision["job"]);
+    let outcomes: Vec<&str> = jobs
+        .filter(|job| job["submitted_at"].is_string())
+        .map(|job| job["outcome"]["kind"].as_str().unwrap_or("deploying"))
+        .collect();
+    assert!(!outcomes.is_empty(), "{view}");
+    let page = dashboard.page(&format!("/cycles/{cycle}")).await;
+    for outcome in &outcomes {
+        let drawn = page.matches(&format!("class=\"bar {outcome}\"")).count();
+        let told = outcomes.iter().filter(|other| *other == outcome).count();
+        assert_eq!(drawn, told, "{outcome}");
+    }
+}
+
+#[tokio::test]
 async fn the_front_page_says_what_to_do_and_what_is_wrong() {
     let dashboard = Dashboard::start(&[]).await;
     let empty = dashboard.page("/").await;

@@ -8,10 +8,12 @@ use rusqlite::Result;
 
 use super::super::asked::Named;
 use super::super::site::{Client, Moment, Site};
-use super::decisions::{First, table};
+use super::Page;
+use super::decisions::of_cycle;
+use super::now::who_and_why;
 use super::parts::{counts, cycle_state, maybe_time, rack_link, time};
-use super::{Page, now};
-use crate::views::CycleView;
+use super::table::table;
+use crate::views::{CycleView, EventView};
 use crate::words;
 
 pub(in super::super) async fn answer(
@@ -63,15 +65,27 @@ fn decisions(view: &CycleView) -> Markup {
         @if view.unsubmitted > 0 {
             p.quiet { (view.unsubmitted) " machines to deploy are not listed yet: their jobs are not submitted." }
         }
-        (table(&First::Machine, &view.decisions))
+        (of_cycle(view))
     }
 }
 
 fn timeline(view: &CycleView) -> Markup {
     html! {
-        (now::table(&view.timeline))
+        (table(&["time", "event", "what"], view.timeline.iter().map(event)))
         @for retry in &view.retries {
             p { "Attempt " (retry.attempt) " failed at " (time(retry.at)) ": " bdi { (retry.cause) ": " (retry.message) } }
         }
     }
+}
+
+/// Something that happened to the cycle itself.
+fn event(event: &EventView) -> [Markup; 3] {
+    [
+        time(event.at),
+        html! { (event.kind) },
+        html! {
+            @if let Some(word) = &event.word { bdi { (word) } }
+            @if let Some(by) = &event.by { " " (who_and_why(by, event.why.as_deref())) }
+        },
+    ]
 }

@@ -3,40 +3,53 @@
 use maud::{Markup, html};
 use model::outcome::Skip;
 
+use super::course::Course;
 use super::parts::{cycle_link, job_link, machine_link, outcome_in_full};
-use super::table;
-use crate::views::{Decision, JobSummary};
+use super::table::table;
+use crate::views::{CycleView, Decision, JobSummary};
 use crate::words;
 
-/// What a table of decisions has in its first column.
-pub(super) enum First {
-    /// The machine: the table is about one cycle.
-    Machine,
-    /// The cycle: the table is about one machine.
-    Cycle,
+/// A cycle's decisions, by machine, with when their jobs were at work.
+pub(super) fn of_cycle(view: &CycleView) -> Markup {
+    let course = Course::of(view);
+    let row = |decision: &Decision| {
+        let worked = decision.job.as_ref().map(|job| course.of_job(job));
+        [
+            machine_link(&decision.machine),
+            decided(decision),
+            became(decision),
+            worked.unwrap_or_default(),
+        ]
+    };
+    made(
+        &["machine", "decision", "outcome", "at work"],
+        view.decisions.iter().map(row),
+    )
 }
 
-pub(super) fn table(first: &First, decisions: &[Decision]) -> Markup {
-    let name = match first {
-        First::Machine => "machine",
-        First::Cycle => "cycle",
-    };
+/// Decisions about a machine, by cycle.
+pub(super) fn of_machine(decisions: &[Decision]) -> Markup {
     let row = |decision: &Decision| {
-        let about = match first {
-            First::Machine => machine_link(&decision.machine),
-            First::Cycle => cycle_link(decision.cycle, decision.at),
-        };
-        [about, decided(decision), became(decision)]
+        [
+            cycle_link(decision.cycle, decision.at),
+            decided(decision),
+            became(decision),
+        ]
     };
+    made(&["cycle", "decision", "outcome"], decisions.iter().map(row))
+}
+
+fn made<const N: usize>(
+    names: &[&str; N],
+    rows: impl ExactSizeIterator<Item = [Markup; N]>,
+) -> Markup {
     html! {
-        @if decisions.is_empty() { p.quiet { "none yet" } } @else {
-            (table::table(&[name, "decision", "outcome"], decisions.iter().map(row)))
-        }
+        @if rows.len() == 0 { p.quiet { "none yet" } } @else { (table(names, rows)) }
     }
 }
 
 /// Whether it was to be deployed, and if not, why.
-pub(super) fn decided(decision: &Decision) -> Markup {
+fn decided(decision: &Decision) -> Markup {
     html! {
         @match &decision.skip {
             None => "deploy",

@@ -9,7 +9,7 @@ use rusqlite::Result;
 use super::super::asked::{Asked, Named};
 use super::super::site::{Client, Moment, Site};
 use super::Page;
-use super::decisions::{self, First};
+use super::decisions;
 use super::evidence;
 use super::job::phases;
 use super::parts::{
@@ -41,15 +41,14 @@ fn page(moment: &Moment, machine: &MachineName, after: Option<Cursor>) -> Result
         let found = moment
             .reading
             .decisions_about(machine, Some(after), DECISIONS)?;
-        let list =
-            html! { (decisions::table(&First::Cycle, &found.items)) (older(&here, found.next)) };
+        let list = html! { (decisions::of_machine(&found.items)) (older(&here, found.next)) };
         return Ok(Some(page.section("decisions", "Older decisions", list)));
     }
     let Some(view) = moment.reading.machine(machine)? else {
         return Ok(None);
     };
     let list = html! {
-        (decisions::table(&First::Cycle, &view.decisions.items)) (older(&here, view.decisions.next))
+        (decisions::of_machine(&view.decisions.items)) (older(&here, view.decisions.next))
     };
     let mut page = page.part("summary", summary(moment, &view));
     if let Some(job) = &view.current {

@@ -1,6 +1,7 @@
 //! The pages. Each is made of sections, which are sent again one by one as they change.
 
 pub(super) mod access;
+mod course;
 pub(super) mod cycle;
 mod decisions;
 mod evidence;
