@@ -49,7 +49,7 @@ const EVIDENCE_AWAITS: usize = 64;
 /// Cycles until a kill strikes where it should.
 const MOST_CYCLES: usize = 5;
 /// The same for ticks, which have fewer and cost more.
-const TICK_AWAITS: usize = 24;
+const TICK_AWAITS: usize = 32;
 
 #[tokio::test]
 async fn a_submit_killed_at_any_await_is_one_job() {
