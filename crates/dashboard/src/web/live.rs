@@ -12,7 +12,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::access::Visitor;
 use super::pages::{self, Page};
@@ -101,10 +101,12 @@ pub(super) fn updates(
 impl Reader {
     /// The next that is to be sent.
     async fn next(&mut self) -> Option<Vec<Bytes>> {
+        // However often the page is made without news for this reader.
+        let idle = Instant::now() + AT_LEAST;
         loop {
             let is_idle = tokio::select! {
                 changed = self.made.changed() => { changed.ok()?; false }
-                () = sleep(AT_LEAST) => true,
+                () = sleep_until(idle) => true,
             };
             if !self.site.access().admits(&self.visitor) {
                 return None;

@@ -10,7 +10,7 @@ use model::name::RackName;
 use model::rack::{Pause, RackRecord};
 use model::schedule::Schedule;
 use reqwest::header::ACCEPT;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use crate::dashboard::{Dashboard, Live, SIZE, SOON};
 use crate::support::story::Teller;
@@ -173,4 +173,24 @@ async fn what_is_left_open_ends_with_its_token_although_everybody_may_read() {
     for (page, _) in &mut open[2..] {
         assert!(page.next().await.unwrap().1.contains("lately-by-hand"));
     }
+}
+
+/// A proxy would cut it off, and whoever is gone without a word would never be found out.
+#[tokio::test]
+async fn a_page_without_news_is_heard_of_however_much_happens_elsewhere() {
+    let dashboard = Dashboard::told(10).await;
+    let mut live = dashboard.live("/racks/r0").await;
+    assert_eq!(live.next().await.unwrap().0, "all");
+    let elsewhere = async {
+        let mut every = interval(Duration::from_secs(1));
+        loop {
+            every.tick().await;
+            dashboard.tell();
+        }
+    };
+    let heard = tokio::select! {
+        heard = live.message() => heard.unwrap(),
+        () = elsewhere => unreachable!(),
+    };
+    assert_eq!(heard, "event: here\ndata:");
 }
