@@ -174,10 +174,13 @@ async fn a_rack_is_set_and_the_file_gives_defaults() {
         let ended = place.run(arguments).with_code(2);
         assert!(ended.stderr.contains(wanted), "{ended:?}");
     }
-    let gone = place
-        .run(&["rack", "set", "r9", "--every", "6h"])
-        .with_code(1);
-    assert!(gone.stderr.contains("there is no rack r9"), "{gone:?}");
+    for arguments in [
+        &["rack", "set", "r9", "--every", "6h"][..],
+        &["cancel", "r9"],
+    ] {
+        let gone = place.run(arguments).with_code(1);
+        assert!(gone.stderr.contains("there is no rack r9"), "{gone:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::ask::Consent;
+use crate::commands::rack::unknown;
 use crate::exit::{Exit, Usage};
 use crate::foresight::machines;
 use crate::{output, person};
@@ -172,10 +173,14 @@ async fn targets(arguments: &Arguments, ledger: &Ledger) -> anyhow::Result<Targe
             "`{target}` is neither the id of a job or a cycle nor a rack"
         ))
     })?;
-    targets.add_open(ledger, &key::cycles_of(&rack)).await?;
+    let has_cycles = targets.add_open(ledger, &key::cycles_of(&rack)).await?;
     targets
         .add_waiting(ledger, &filter::retries_of(&rack))
         .await;
+    let is_seen = has_cycles || !targets.waiting.is_empty() || !targets.unreadable.is_empty();
+    if !is_seen && ledger.rack(&rack).await?.is_none() {
+        return Err(unknown(&rack));
+    }
     Ok(targets)
 }
 
@@ -225,10 +230,13 @@ impl Targets {
         }
     }
 
-    /// The cycles that have machines without an outcome.
-    async fn add_open(&mut self, ledger: &Ledger, filter: &str) -> Result<(), BusError> {
-        let open = Unread::list(ledger, filter).await?.take_open();
-        stored::some(ledger.cycles(), open, |key, cycle| self.add(key, cycle)).await
+    /// The cycles that have machines without an outcome. False when there is no cycle at all.
+    async fn add_open(&mut self, ledger: &Ledger, filter: &str) -> Result<bool, BusError> {
+        let mut unread = Unread::list(ledger, filter).await?;
+        let open = unread.take_open();
+        let has_cycles = !open.is_empty() || !unread.take_all().is_empty();
+        stored::some(ledger.cycles(), open, |key, cycle| self.add(key, cycle)).await?;
+        Ok(has_cycles)
     }
 
     /// What is meant by an id in a cycle. False when nothing in it is meant.

@@ -98,7 +98,7 @@ async fn known(ledger: &Ledger, rack: &RackName) -> anyhow::Result<RackRecord> {
     ledger.rack(rack).await?.ok_or_else(|| unknown(rack))
 }
 
-fn unknown(rack: &RackName) -> anyhow::Error {
+pub(super) fn unknown(rack: &RackName) -> anyhow::Error {
     anyhow::anyhow!("there is no rack {rack}: `racktick rack list` shows all")
 }
 
