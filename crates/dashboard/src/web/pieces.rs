@@ -2,7 +2,7 @@
 //! megabytes it keeps afterwards, per thread.
 
 use std::convert::Infallible;
-use std::io;
+use std::{io, mem};
 
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_LENGTH;
@@ -14,35 +14,44 @@ const PIECE: usize = 64 * 1024;
 
 /// What is being written, in the order in which it is.
 #[derive(Default)]
-pub(super) struct Pieces(Vec<Vec<u8>>);
+pub(super) struct Pieces {
+    whole: Vec<Bytes>,
+    last: Vec<u8>,
+}
 
 /// What was written. Cheap to clone: copies share it.
 #[derive(Debug, Clone)]
 pub(super) struct Written(Vec<Bytes>);
 
 impl Pieces {
-    pub(super) fn finish(self) -> Written {
-        Written(self.0.into_iter().map(Bytes::from).collect())
+    pub(super) fn finish(mut self) -> Written {
+        self.go_on_in(Vec::new());
+        Written(self.whole)
+    }
+
+    #[cold]
+    fn go_on_in(&mut self, next: Vec<u8>) {
+        let last = mem::replace(&mut self.last, next);
+        if !last.is_empty() {
+            self.whole.push(last.into());
+        }
     }
 }
 
 impl io::Write for Pieces {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_all(bytes)?;
         Ok(bytes.len())
     }
 
+    /// What is written is mostly a few bytes long.
+    #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self.0.last_mut() {
-            Some(last) if last.capacity() - last.len() >= bytes.len() => {
-                last.extend_from_slice(bytes);
-            }
-            _ => {
-                let mut piece = Vec::with_capacity(PIECE.max(bytes.len()));
-                piece.extend_from_slice(bytes);
-                self.0.push(piece);
-            }
+        if self.last.capacity() - self.last.len() < bytes.len() {
+            self.go_on_in(Vec::with_capacity(PIECE.max(bytes.len())));
         }
+        self.last.extend_from_slice(bytes);
         Ok(())
     }
 
@@ -95,8 +104,9 @@ mod tests {
             pieces.write_all(&bytes).unwrap();
             written.extend(bytes);
         }
-        assert_eq!(pieces.0.len(), 4);
-        let answer = pieces.finish().into_response();
+        let answer = pieces.finish();
+        assert_eq!(answer.pieces().count(), 4);
+        let answer = answer.into_response();
         let length = answer.headers()[CONTENT_LENGTH]
             .to_str()
             .unwrap()
