@@ -137,11 +137,10 @@ pub fn origin(origin: Option<&Origin>) -> String {
         None => "-".into(),
         Some(Origin::Slot { .. }) => "schedule".into(),
         Some(Origin::Manual { by, reason }) => {
-            let by = by.as_deref().map(|by| format!(" by {by}"));
             let reason = reason.as_deref().map(|reason| format!(": {reason}"));
             format!(
-                "by hand{}{}",
-                by.unwrap_or_default(),
+                "{}{}",
+                by.as_deref().unwrap_or("hand"),
                 reason.unwrap_or_default()
             )
         }

@@ -89,7 +89,7 @@ fn a_cycle_under_way_is_said_with_what_it_waits_for() {
     for (name, wanted) in [
         ("rack", "rack r1"),
         ("begun", "begun 2026-11-28T11:00:00Z (1h ago)"),
-        ("started by", "started by by hand by ann: new firmware"),
+        ("started by", "started by ann: new firmware"),
         ("state", "state running, 1 of 3 jobs are over"),
         ("waits for", "waits for 1 submit and 1 job to end"),
         ("decided", "decided 2026-11-28T11:01:00Z (59m ago)"),

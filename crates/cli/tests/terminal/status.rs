@@ -33,7 +33,15 @@ async fn the_fleet_says_what_fails_and_ends_with_1() {
         .run(&["rack", "pause", "r2", "--reason", "a\u{1b}[2Jb"])
         .with_code(0);
     let _worker = world.worker();
-    place.run(&["tick", "r1", "--spread", "0"]).with_code(0);
+    let tick = [
+        "tick",
+        "r1",
+        "--spread",
+        "0",
+        "--reason",
+        "a repaired switch",
+    ];
+    place.run(&tick).with_code(0);
     assert_eq!(
         world.until_finished("r1").await,
         "finished: failed 2, skipped 1 (no_agent 1)"
@@ -65,7 +73,7 @@ async fn the_fleet_says_what_fails_and_ends_with_1() {
         "▲ suspect 1x",
         "✖",
         "left alone: Testflinger has no agent of this name.",
-        "by hand by",
+        ": a repaired switch",
         "finished",
     ] {
         assert!(rack.contains(wanted), "{wanted} in {rack}");
