@@ -2,7 +2,7 @@
 //! racks, each with its last 30 verdicts, and of 2,400 cycles, one of each rack under way; then the program is asked:
 //!
 //! ```console
-//! $ cargo build --release -p cli && cargo run --release -p cli --example measure
+//! $ cargo build --release -p cli && cargo run --release -p cli --example measure_terminal
 //! ```
 //!
 //! It asks the program that was built with it, or the one that is named as its argument.
