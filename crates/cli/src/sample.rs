@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use dashboard::history::History;
 use jiff::{SignedDuration, Timestamp};
 use model::cycle::{CycleRecord, Fate, Origin, Planned};
 use model::event::{Event, Fact, Job};
@@ -12,6 +13,7 @@ use model::machine::{Claim, MachineRecord, PastVerdict, Running};
 use model::name::{MachineName, RackName};
 use model::outcome::{FailCause, Outcome, Phase, Skip};
 use model::task::Pace;
+use tempfile::TempDir;
 
 /// When everything is looked at.
 pub(crate) fn now() -> Timestamp {
@@ -127,6 +129,23 @@ pub(crate) fn event(of: &CycleRecord, minutes: i64, fact: Fact) -> Event {
         cycle: of.cycle,
         fact,
     }
+}
+
+/// A history that these events told, and the folder that it is in.
+pub(crate) fn history(events: &[Event]) -> (History, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let (history, mut writer) = History::open(&folder.path().join("told.sqlite")).unwrap();
+    writer.fold(events, &[]).unwrap();
+    (history, folder)
+}
+
+/// The same of facts about one cycle, each so many minutes ago.
+pub(crate) fn history_of(cycle: &CycleRecord, facts: Vec<(i64, Fact)>) -> (History, TempDir) {
+    let facts = facts.into_iter();
+    let events: Vec<Event> = facts
+        .map(|(minutes, fact)| event(cycle, minutes, fact))
+        .collect();
+    history(&events)
 }
 
 /// The job of a machine in a cycle.

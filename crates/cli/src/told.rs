@@ -29,17 +29,4 @@ impl Told {
             _folder: folder,
         })
     }
-
-    /// A history of these events, which no broker has to tell.
-    #[cfg(test)]
-    pub(crate) fn of(events: &[Event]) -> Self {
-        let folder = tempfile::tempdir().expect("a directory");
-        let (history, mut writer) =
-            History::open(&folder.path().join("told.sqlite")).expect("a file");
-        writer.fold(events, &[]).expect("events are written");
-        Self {
-            history,
-            _folder: folder,
-        }
-    }
 }

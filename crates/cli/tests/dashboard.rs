@@ -5,7 +5,7 @@ mod program;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bus::access::Role;
@@ -67,16 +67,7 @@ async fn it_says_where_it_listens_and_ends_when_it_is_told_to() {
     testkit::prepare();
     let broker = Broker::start().await;
     let place = Place::new().env("NATS_URL", broker.url());
-    let mut child = place
-        .command(&["dashboard", "--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = String::new();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    stdout.read_line(&mut said).unwrap();
-    let url = said.trim();
-    let mut running = Running::of(child);
+    let (mut running, url) = serving(&mut place.command(&["dashboard", "--listen", "127.0.0.1:0"]));
     let client = reqwest::Client::new();
     let get = async |path: &str| client.get(format!("{url}{path}")).send().await.unwrap();
     until(SOON, "it has read all that there is", async || {
@@ -128,16 +119,7 @@ async fn what_its_file_knows_is_shown_while_the_broker_is_away() {
         .env("NATS_URL", broker.url())
         .env("MAAS_URL", "http://maas.example/MAAS")
         .env("RACKTICK_DASHBOARD_PUBLIC_READ", "true");
-    let mut child = place
-        .command(&["dashboard", "--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = String::new();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    stdout.read_line(&mut said).unwrap();
-    let url = said.trim();
-    let mut running = Running::of(child);
+    let (mut running, url) = serving(&mut place.command(&["dashboard", "--listen", "127.0.0.1:0"]));
     let get = async |path: &str| reqwest::get(format!("{url}{path}")).await.unwrap();
 
     for path in [
@@ -188,6 +170,15 @@ async fn what_its_file_knows_is_shown_while_the_broker_is_away() {
     .await;
 }
 
+/// Starts a dashboard, and waits until it says where it is.
+fn serving(command: &mut Command) -> (Running, String) {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut said).unwrap();
+    (Running::of(child), said.trim().to_owned())
+}
+
 /// Starts a role with its own key.
 fn with_key(broker: &Broker, role: Role, arguments: &[&str]) -> (Place, Running, Option<String>) {
     let place = Place::new()
@@ -198,15 +189,12 @@ fn with_key(broker: &Broker, role: Role, arguments: &[&str]) -> (Place, Running,
         .env("TESTFLINGER_SERVER", "http://127.0.0.1:9")
         .env("RACKTICK_DASHBOARD_PUBLIC_READ", "true");
     let mut command = place.command(arguments);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut said = None;
     if role == Role::Dashboard {
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        said = Some(line.trim().to_owned());
+        let (running, url) = serving(&mut command);
+        return (place, running, Some(url));
     }
-    (place, Running::of(child), said)
+    let child = command.stdout(Stdio::piped()).spawn().unwrap();
+    (place, Running::of(child), None)
 }
 
 #[tokio::test(flavor = "multi_thread")]

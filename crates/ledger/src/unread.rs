@@ -150,8 +150,8 @@ mod tests {
         let mut unread = unread();
         let both = unread.take_latest(2, |_, _| true);
         assert_eq!(both, [keys(0, [8, 6]), keys(1, [9, 7])].concat());
-        let four = Timestamp::from_second(5).unwrap();
-        let later = unread.take_latest(9, |_, at| at >= four);
+        let five = Timestamp::from_second(5).unwrap();
+        let later = unread.take_latest(9, |_, at| at >= five);
         assert_eq!(later, keys(1, [5, 3, 1]));
         assert_eq!(
             unread.take_latest(9, |rack, _| *rack == self::rack(0)),

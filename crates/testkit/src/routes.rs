@@ -44,7 +44,7 @@ impl Routes {
             .map(|address| format!("nats-route://{address}"))
             .collect();
         let routes = routes.join(", ");
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = lock(&self.lines);
         lines.abort_all();
         for (listener, port) in listeners.into_iter().zip(ports) {
             lines.spawn(accept(listener, port, Arc::clone(&self.held_back)));

@@ -8,7 +8,7 @@ use model::event::Fact;
 use model::outcome::{Counts, Outcome, Skip, SkipReason};
 
 use super::*;
-use crate::sample::{self, before, event, has_all, job, line, machine, now, planned};
+use crate::sample::{self, before, has_all, job, line, machine, now, planned};
 
 fn of() -> CycleRecord {
     sample::cycle("r1", 60, planned(60, &["m01", "m02"], &[]))
@@ -16,15 +16,8 @@ fn of() -> CycleRecord {
 
 fn shown(facts: Vec<(i64, Fact)>) -> String {
     let of = of();
-    let events: Vec<Event> = facts
-        .into_iter()
-        .map(|(minutes, fact)| event(&of, minutes, fact))
-        .collect();
-    let told = Told::of(&events);
-    let view = told
-        .history
-        .read(|reading| reading.cycle(of.cycle))
-        .unwrap();
+    let (history, _folder) = sample::history_of(&of, facts);
+    let view = history.read(|reading| reading.cycle(of.cycle)).unwrap();
     text(&view.unwrap(), now())
 }
 

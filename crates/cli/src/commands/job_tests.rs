@@ -8,7 +8,7 @@ use model::outcome::{Phase, Skip, SkipReason};
 use serde_json::json;
 
 use super::*;
-use crate::sample::{self, before, cycle, event, failed, has_all, line, machine, now, planned};
+use crate::sample::{self, before, cycle, failed, has_all, line, machine, now, planned};
 
 const NAME: &str = "m01";
 
@@ -18,13 +18,9 @@ fn of() -> CycleRecord {
 
 fn shown(facts: Vec<(i64, Fact)>) -> String {
     let of = of();
-    let events: Vec<Event> = facts
-        .into_iter()
-        .map(|(minutes, fact)| event(&of, minutes, fact))
-        .collect();
-    let told = Told::of(&events);
+    let (history, _folder) = sample::history_of(&of, facts);
     let job = sample::job(&of, NAME).job;
-    let view = told.history.read(|reading| reading.job(job)).unwrap();
+    let view = history.read(|reading| reading.job(job)).unwrap();
     text(&view.unwrap(), None, now())
 }
 

@@ -8,7 +8,7 @@ use model::image::Image;
 use model::outcome::{Outcome, Phase, Skip, SkipReason};
 
 use super::*;
-use crate::sample::{cycle, event, failed, has_all, job, line, planned};
+use crate::sample::{self, cycle, event, failed, has_all, job, line, planned};
 
 const NAME: &str = "m01";
 
@@ -48,7 +48,7 @@ fn a_machine_is_said_with_its_failure_and_what_was_different_before() {
         machine: job(fourth, NAME).machine,
         skip: silent,
     };
-    let told = Told::of(&[
+    let (history, _folder) = sample::history(&[
         submitted(first, 490, "jammy"),
         finished(first, 460, Outcome::Passed),
         submitted(second, 390, "noble"),
@@ -58,9 +58,7 @@ fn a_machine_is_said_with_its_failure_and_what_was_different_before() {
         event(fourth, 199, skipped),
         submitted(fifth, 90, "noble"),
     ]);
-    let view = told
-        .history
-        .read(|reading| reading.machine(&job(first, NAME).machine));
+    let view = history.read(|reading| reading.machine(&job(first, NAME).machine));
     let shown = text(&view.unwrap().unwrap(), None);
     for (name, wanted) in [
         ("machine", "machine m01".to_owned()),
@@ -120,10 +118,9 @@ fn a_machine_that_never_deployed_is_said_so() {
         machine: job(&only, NAME).machine,
         skip: Skip::new(SkipReason::InFlight),
     };
-    let told = Told::of(&[submitted(&only, 90, "noble"), event(&later, 49, skipped)]);
-    let view = told
-        .history
-        .read(|reading| reading.machine(&job(&only, NAME).machine));
+    let (history, _folder) =
+        sample::history(&[submitted(&only, 90, "noble"), event(&later, 49, skipped)]);
+    let view = history.read(|reading| reading.machine(&job(&only, NAME).machine));
     let shown = text(&view.unwrap().unwrap(), None);
     assert_eq!(
         line(&shown, "deployed last"),

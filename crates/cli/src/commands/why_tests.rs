@@ -4,7 +4,7 @@ use model::event::Event;
 use model::outcome::Outcome;
 
 use super::*;
-use crate::sample::{before, cycle, event, has_all, job, line, machine, now, planned};
+use crate::sample::{self, before, cycle, event, has_all, job, line, machine, now, planned};
 
 const NAME: &str = "m01";
 
@@ -40,12 +40,12 @@ fn decisions_come_the_newest_first_and_none_twice() {
         deadline: before(-10),
         image: Default::default(),
     };
-    let told = Told::of(&[
+    let (history, _folder) = sample::history(&[
         skipped(&slots[0], 250, &silent),
         event(&slots[1], 190, submitted),
     ]);
     let view = || {
-        let view = told.history.read(|reading| reading.machine(&machine(NAME)));
+        let view = history.read(|reading| reading.machine(&machine(NAME)));
         view.unwrap()
     };
     // No event tells of the last; of the one before one does, and its record is open as well.

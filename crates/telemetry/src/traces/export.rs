@@ -27,7 +27,9 @@ pub(super) async fn export(
         let mut batch = Vec::new();
         tokio::select! {
             _ = &mut ended => is_ending = true,
-            _ = spans.recv_many(&mut batch, TOGETHER) => {
+            came = spans.recv_many(&mut batch, TOGETHER) => {
+                // Nobody makes any more.
+                is_ending = came == 0;
                 let more = async {
                     while batch.len() < TOGETHER {
                         let room = TOGETHER - batch.len();
